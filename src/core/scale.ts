@@ -1,0 +1,55 @@
+/** Values to places on a colour scale. */
+
+/** The smallest attention that a log scale tells from none. */
+export const LOG_FLOOR = 1e-4;
+
+export interface Scale {
+  kind: "linear" | "log";
+  /** The value drawn in the last colour; above 0. */
+  max: number;
+}
+
+/** Place of a value on the scale, 0..1; values at or below 0 (below LOG_FLOOR on a log scale) are at 0, NaN stays NaN. */
+export function place(value: number, scale: Scale): number {
+  if (scale.kind === "linear") return Math.min(1, Math.max(0, value / scale.max));
+  if (value <= LOG_FLOOR) return 0;
+  return Math.min(1, Math.log(value / LOG_FLOOR) / Math.log(Math.max(scale.max, LOG_FLOOR * 1.001) / LOG_FLOOR));
+}
+
+/** Index 0..255 into a palette; -1 for NaN. */
+export function paletteIndex(value: number, scale: Scale): number {
+  const at = place(value, scale);
+  return Number.isNaN(at) ? -1 : Math.round(at * 255);
+}
+
+/** Index 0..255 into a diverging palette, where `max` is the strength of both ends; -1 for NaN. */
+export function divergingIndex(value: number, scale: Scale): number {
+  const at = place(Math.abs(value), scale);
+  return Number.isNaN(at) ? -1 : Math.round((value < 0 ? (1 - at) / 2 : (1 + at) / 2) * 255);
+}
+
+/** Values worth a label on a legend of this scale, ascending. */
+export function ticks(scale: Scale): number[] {
+  if (scale.kind === "linear") return [0, scale.max / 2, scale.max];
+  const powers = [LOG_FLOOR, 1e-3, 1e-2, 1e-1].filter((power) => power < scale.max * 0.7);
+  return [...powers, scale.max];
+}
+
+/** The largest finite value, or `least` where there is none above it; `least` keeps a flat picture from being noise blown up. */
+export function largest(values: ArrayLike<number>, least = 1e-6): number {
+  let max = least;
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index] as number;
+    if (value > max) max = value;
+  }
+  return max;
+}
+
+/** Attention as a person reads it: 0.31, 0.0042, 3.1e-5. */
+export function readable(value: number): string {
+  if (Number.isNaN(value)) return "none";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 0.001) return value.toFixed(size >= 0.1 ? 3 : 4);
+  return value.toExponential(1);
+}
