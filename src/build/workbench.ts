@@ -34,7 +34,8 @@ export function installWorkbench(log: (line: string) => void = () => {}): Workbe
     entry: join(home, "node_modules/code-server/out/node/entry.js"),
   };
   if (existsSync(join(home, "complete"))) return workbench;
-  if (process.platform !== "linux") throw new Error("The served workbench is installed on Linux only; elsewhere the tests download VS Code.");
+  if (process.platform !== "linux")
+    throw new Error("The served workbench is installed on Linux only; elsewhere the tests download VS Code.");
 
   const staging = `${home}.${process.pid}`;
   const started = Date.now();
@@ -61,7 +62,10 @@ export function installWorkbench(log: (line: string) => void = () => {}): Workbe
 }
 
 function npm(cwd: string, ...args: string[]): void {
-  execFileSync("npm", [...args, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], { cwd, stdio: ["ignore", "ignore", "pipe"] });
+  execFileSync("npm", [...args, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
 }
 
 /** A Chromium to drive the workbench with: `ACT_CHROMIUM`, one on the PATH, or the distribution's (installed where we are root). */

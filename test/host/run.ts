@@ -53,7 +53,8 @@ export async function runHostSuite(options: HostSuiteOptions = {}): Promise<Host
   if (!existsSync(results)) throw new Error(`The suite wrote no results (${String(failure)}); logs in ${scratch}`);
   const read = JSON.parse(readFileSync(results, "utf8")) as HostResults;
   if (read.registered.length === 0) throw new Error("The suite registered no test.");
-  if (!read.finished) throw new Error(`The extension host ended after ${read.results.length} of ${read.registered.length} tests; logs in ${scratch}`);
+  if (!read.finished)
+    throw new Error(`The extension host ended after ${read.results.length} of ${read.registered.length} tests; logs in ${scratch}`);
   // Something other than a failed test: a crash after the last one, say.
   if (failure && !read.results.some((r) => r.error)) throw new Error(`The run failed (${String(failure)}); logs in ${scratch}`);
   return read;

@@ -31,7 +31,12 @@ async function main(): Promise<number> {
   const extra = process.env.ACT_HOST_SETTINGS ? JSON.parse(process.env.ACT_HOST_SETTINGS) : {};
   writeFileSync(join(user, "settings.json"), JSON.stringify({ ...settings, ...extra }));
   const logFile = join(userData, "server.log");
-  const served = await serve(installWorkbench(), { userData, extensions: argument("extensions-dir") ?? join(userData, "ext"), smokeDriver: true, logFile });
+  const served = await serve(installWorkbench(), {
+    userData,
+    extensions: argument("extensions-dir") ?? join(userData, "ext"),
+    smokeDriver: true,
+    logFile,
+  });
   const chrome = await chromium.launch({ executablePath: browser, args: ["--no-sandbox", "--disable-gpu"] });
   try {
     const page = await chrome.newPage({ viewport: { width: 1400, height: 900 } });

@@ -1,0 +1,127 @@
+import { indentOf, indentWidth, type LanguageRules } from "./language.js";
+
+/** `line`: the rest of this line; `block`: lines until the block that begins here is closed. */
+export type Extent = "line" | "block";
+
+/** Where the cursor is: the text around it, as cut by `windowAround`, with line feeds only. */
+export interface CursorText {
+  prefix: string;
+  suffix: string;
+}
+
+/**
+ * The text around `offset`. Both ends are cut at line starts; the start moves in steps of `stride` characters, so that
+ * it stays where it is while the user types and the engine can reuse what it has already read.
+ */
+export function windowAround(text: string, offset: number, before: number, after: number, stride = 2048): CursorText {
+  let start = Math.max(0, offset - before);
+  if (start > 0) {
+    start = Math.min(offset, Math.ceil(start / stride) * stride);
+    const line = text.indexOf("\n", start);
+    start = line >= 0 && line < offset ? line + 1 : wholeCharacter(text, start);
+  }
+  let end = Math.min(text.length, offset + after);
+  if (end < text.length) {
+    const line = text.lastIndexOf("\n", end);
+    end = line > offset ? line : wholeCharacter(text, end);
+  }
+  const unify = (part: string) => part.replace(/\r\n?/g, "\n");
+  return { prefix: unify(text.slice(start, offset)), suffix: unify(text.slice(offset, end)) };
+}
+
+/** Never cut between the two halves of a surrogate pair. */
+function wholeCharacter(text: string, at: number): number {
+  const code = text.charCodeAt(at);
+  return code >= 0xdc00 && code <= 0xdfff ? at - 1 : at;
+}
+
+/** How much to offer here. Code after the cursor on its line means: only that line may be completed. */
+export function extentAt({ prefix, suffix }: CursorText, rules: LanguageRules): Extent {
+  const restOfLine = suffix.slice(0, (suffix.indexOf("\n") + 1 || suffix.length + 1) - 1);
+  if (/[^\s)\]}"'`;,:>]/.test(restOfLine)) return "line";
+  if (rules.blocks === "text") return "line";
+  const lines = prefix.split("\n");
+  const current = lines.at(-1) ?? "";
+  const before = current.trim() === "" ? (lines.slice(0, -1).findLast((line) => line.trim() !== "") ?? "") : current;
+  if (rules.lineComment && before.trimStart().startsWith(rules.lineComment)) return current.trim() === "" ? "block" : "line";
+  if (opensBlock(before, rules)) return "block";
+  // An empty line between others: a statement or two, which end where the indentation does.
+  return current.trim() === "" && restOfLine.trim() === "" ? "block" : "line";
+}
+
+function opensBlock(line: string, rules: LanguageRules): boolean {
+  const text = line.trimEnd();
+  if (/[{([]$|=>$/.test(text)) return true;
+  return rules.blocks === "indent" && /(:|\bdo|\bthen|->)$/.test(text);
+}
+
+/**
+ * Length of the part of a growing answer that belongs to `extent`, or -1 while more of it may come. A stream is stopped as soon
+ * as this is known: tokens behind it would only be thrown away.
+ */
+export function finishedAt(text: string, extent: Extent, cursor: CursorText, rules: LanguageRules, tabSize: number): number {
+  const current = cursor.prefix.slice(cursor.prefix.lastIndexOf("\n") + 1);
+  if (extent === "line") {
+    // After an opening line the completion may begin with the line break itself.
+    const from = /^\s*\n/.exec(text)?.[0].length ?? 0;
+    const end = text.indexOf("\n", from);
+    return end < 0 ? -1 : end;
+  }
+  const own = indentWidth(indentOf(current), tabSize);
+  const opened = current.trim() !== "" || opensBlock(lastLine(cursor.prefix), rules);
+  const lines = text.split("\n");
+  let at = (lines[0] ?? "").length;
+  let seen = (lines[0] ?? "").trim() !== "";
+  // The last line is still growing: it is judged when the next one begins.
+  for (let i = 1; i < lines.length - 1; i++) {
+    const line = lines[i] as string;
+    const blank = line.trim() === "";
+    const width = indentWidth(indentOf(line), tabSize);
+    if (!blank && width < own) return at;
+    if (!blank && seen && width === own && current.trim() !== "") {
+      // Back at the level where the block began: its closing line belongs to it, anything else does not.
+      return /^\s*[)\]}]/.test(line) ? at + 1 + line.length : at;
+    }
+    if (blank && seen && !opened) return at;
+    if (!blank) seen = true;
+    at += 1 + line.length;
+  }
+  return -1;
+}
+
+function lastLine(prefix: string): string {
+  return prefix.split("\n").findLast((line) => line.trim() !== "") ?? "";
+}
+
+const MAX_FILE = 2_000_000;
+const MAX_LINE = 5_000;
+
+/** Why a file gets no completions, in a sentence; null where it may have them. */
+export function unsuitable(text: string, offset: number): string | null {
+  if (text.length > MAX_FILE) return `The file is larger than ${MAX_FILE / 1e6} million characters.`;
+  if (text.slice(0, 8192).includes("\0")) return "The file looks binary.";
+  const start = text.lastIndexOf("\n", offset - 1) + 1;
+  const end = text.indexOf("\n", offset);
+  if ((end < 0 ? text.length : end) - start > MAX_LINE) return `The line is longer than ${MAX_LINE} characters, as in minified code.`;
+  return null;
+}
+
+const SECRET_NAMES = [
+  /^\.env(\..*)?$/i,
+  /\.(pem|key|p12|pfx|jks|keystore|kdbx|asc|gpg|ppk)$/i,
+  /^id_(rsa|dsa|ecdsa|ed25519)/i,
+  /^\.?(netrc|npmrc|pypirc|pgpass|htpasswd|git-credentials)$/i,
+  /^(credentials|secrets?)(\.(json|ya?ml|toml|ini|txt|xml|properties))?$/i,
+  /\.tfvars(\.json)?$/i,
+  /\.tfstate(\.backup)?$/i,
+];
+
+/** Files that never enter a prompt, whatever asks. `path` may have either kind of slash. */
+export function isSecretPath(path: string): boolean {
+  const parts = path.split(/[\\/]/);
+  const name = parts.at(-1) ?? "";
+  if (parts.slice(0, -1).some((part) => /^\.(ssh|gnupg|aws|azure|kube)$/i.test(part))) return true;
+  // An example file is meant to be read.
+  if (/\.(example|sample|template|dist)$/i.test(name)) return false;
+  return SECRET_NAMES.some((pattern) => pattern.test(name));
+}
