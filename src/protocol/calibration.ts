@@ -88,3 +88,10 @@ export type HeadSet = v.InferOutput<typeof HeadSetSchema>;
 
 export const DEFAULT_BETA = 0.4;
 export const DEFAULT_THRESHOLD: Threshold = { mode: "fixed", value: 0.1 };
+
+/** The heads that may be calibrated unless asked otherwise: every layer but the first two and the last one (as published). */
+export function eligibleHeads(layers: number, heads: number): Head[] {
+  const eligible: Head[] = [];
+  for (let layer = 2; layer < layers - 1; layer++) for (let head = 0; head < heads; head++) eligible.push([layer, head]);
+  return eligible;
+}
