@@ -1,0 +1,108 @@
+/** Messages between host and sink panel. Both sides check what they get by these schemas; binary data travels as typed arrays. */
+import * as v from "valibot";
+import { HeadSchema, MethodSchema, ThresholdSchema } from "./calibration.js";
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const floats = v.instance(Float32Array);
+const range = v.tuple([count, count]);
+
+/** Which prompt is looked at: that of the last ghost text, of the chat's last turn, the editor's selection, or a typed one. */
+export const SinkSourceSchema = v.variant("kind", [
+  v.object({ kind: v.literal("completion") }),
+  v.object({ kind: v.literal("chat") }),
+  v.object({ kind: v.literal("selection") }),
+  v.object({ kind: v.literal("typed"), text: v.string() }),
+]);
+export type SinkSource = v.InferOutput<typeof SinkSourceSchema>;
+
+const HeadSinksSchema = v.object({ layer: count, head: count, exempt: v.nullable(count), positions: v.array(count) });
+const TokenProbabilitySchema = v.object({ id: v.number(), text: v.string(), probability: v.number() });
+
+export const SinkMapSchema = v.pipe(
+  v.object({
+    id: v.string(),
+    tokens: v.array(v.string()),
+    ids: v.array(v.number()),
+    layers: count,
+    heads: count,
+    columnMeans: floats,
+    sinks: v.array(HeadSinksSchema),
+    next: v.object({ off: v.array(TokenProbabilitySchema), on: v.nullable(v.array(TokenProbabilitySchema)) }),
+  }),
+  v.check((map) => map.columnMeans.length === map.layers * map.heads * map.tokens.length, "column means must be [layer][head][key]"),
+);
+
+export const HeadMatrixSchema = v.pipe(
+  v.object({
+    layer: count,
+    head: count,
+    rows: count,
+    columns: count,
+    pool: v.pipe(v.number(), v.integer(), v.minValue(1)),
+    rowStart: count,
+    columnStart: count,
+    values: floats,
+    calibrated: v.nullable(floats),
+  }),
+  v.check((matrix) => matrix.values.length === matrix.rows * matrix.columns, "values must be [row][column]"),
+  v.check((matrix) => matrix.calibrated === null || matrix.calibrated.length === matrix.values.length, "calibrated must be [row][column]"),
+);
+
+/** The whole state that the host knows; pushed as one piece, so a panel that was hidden misses nothing. */
+export const SinkPanelStateSchema = v.object({
+  phase: v.picklist(["empty", "working", "ready", "failed"]),
+  /** A sentence: what is being done, or why there is nothing to see. */
+  message: v.string(),
+  /** Whose prompt is shown, for example "Last completion in src/app.ts, line 12". */
+  label: v.string(),
+  source: v.nullable(SinkSourceSchema),
+  /** Which sources have a prompt now. */
+  available: v.object({ completion: v.boolean(), chat: v.boolean(), selection: v.boolean() }),
+  /** The map that belongs to this state; the panel asks again when it holds another. */
+  mapId: v.nullable(v.string()),
+  model: v.nullable(v.string()),
+  /** The head set that "after" shows; null with calibration off. */
+  calibration: v.nullable(v.object({ name: v.string(), method: MethodSchema, beta: v.number(), heads: v.array(HeadSchema) })),
+  threshold: ThresholdSchema,
+  /** Sinks are marked in the source file. */
+  decorations: v.boolean(),
+});
+export type SinkPanelState = v.InferOutput<typeof SinkPanelStateSchema>;
+
+/** Host -> panel. */
+export const SinkPanelDownSchema = v.variant("type", [
+  v.object({ type: v.literal("state"), state: SinkPanelStateSchema }),
+  v.object({ type: v.literal("map"), map: SinkMapSchema }),
+  v.object({ type: v.literal("matrix"), request: count, matrix: HeadMatrixSchema }),
+  v.object({ type: v.literal("matrix-failed"), request: count, message: v.string() }),
+  /** What became of an export, in a sentence. */
+  v.object({ type: v.literal("notice"), message: v.string() }),
+]);
+export type SinkPanelDown = v.InferOutput<typeof SinkPanelDownSchema>;
+
+export const EXPORT_FORMATS = ["png", "svg", "csv", "json"] as const;
+
+/** Panel -> host. */
+export const SinkPanelUpSchema = v.variant("type", [
+  /** First message, and after every reload: which map the panel still holds. */
+  v.object({ type: v.literal("ready"), mapId: v.nullable(v.string()) }),
+  v.object({ type: v.literal("open"), source: SinkSourceSchema }),
+  v.object({
+    type: v.literal("matrix"),
+    request: count,
+    params: v.object({
+      id: v.string(),
+      layer: count,
+      head: count,
+      maxSide: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(4096)),
+      rows: v.optional(range),
+      columns: v.optional(range),
+    }),
+  }),
+  v.object({ type: v.literal("threshold"), threshold: ThresholdSchema }),
+  /** Marks the sinks of one head (of the average over all heads where null) in the source file. */
+  v.object({ type: v.literal("decorate"), on: v.boolean(), head: v.nullable(HeadSchema) }),
+  v.object({ type: v.literal("export"), format: v.picklist(EXPORT_FORMATS), name: v.string(), bytes: v.instance(Uint8Array) }),
+  v.object({ type: v.literal("calibrate") }),
+]);
+export type SinkPanelUp = v.InferOutput<typeof SinkPanelUpSchema>;
