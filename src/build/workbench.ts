@@ -1,8 +1,8 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createWriteStream, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
+import { cacheFolder } from "../store/cache-folder.js";
 
 /** Code-OSS 1.139.1 with a Node extension host: what stands in for VS Code where no desktop one can be had. */
 const CODE_SERVER = "4.139.1";
@@ -23,7 +23,7 @@ export interface Workbench {
 
 /** Installed once per machine, outside the clone, so that CI and a second clone find it. */
 export function toolFolder(): string {
-  return join(process.env.ACT_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "act-vscode"), "tools");
+  return join(cacheFolder(), "tools");
 }
 
 /** Installs code-server and the Node it needs into the user's tool folder (about 40 s), or finds them there. */
