@@ -1,44 +1,65 @@
-import { rmSync } from "node:fs";
+// The few bundles that run: one per process, and one per test file.
+import { existsSync } from "node:fs";
+import path from "node:path";
 import { type BuildOptions, build } from "esbuild";
+import { ActError } from "../protocol/errors.js";
+import type { BuildContext } from "./context.js";
+import { listFiles } from "./files.js";
 
-/** What the product consists of, one bundle per process: editor, engine, terminal, and one per view. */
-const common = { bundle: true, sourcemap: true, logLevel: "warning", legalComments: "none" } satisfies BuildOptions;
-const node = { ...common, platform: "node", target: "node20" } satisfies BuildOptions;
-/** node-llama-cpp finds its binaries beside itself, so it is never bundled. */
-const esm = {
-  ...node,
+const NODE: BuildOptions = { bundle: true, platform: "node", target: "node20", sourcemap: "linked", logLevel: "warning" };
+const ESM: BuildOptions = {
+  ...NODE,
   format: "esm",
-  external: ["node-llama-cpp"],
-  // CommonJS dependencies inside an ES module still ask for `require`.
-  banner: { js: 'import { createRequire as __createRequire } from "node:module";\nconst require = __createRequire(import.meta.url);' },
-} satisfies BuildOptions;
-
-export const bundles: Record<string, BuildOptions> = {
-  host: { ...node, format: "cjs", external: ["vscode"], entryPoints: ["src/host/extension.ts"], outfile: "dist/host.cjs" },
-  engine: { ...esm, entryPoints: ["src/engine/main.ts"], outfile: "dist/engine.mjs" },
-  cli: { ...esm, entryPoints: ["src/cli/main.ts"], outfile: "dist/cli.mjs" },
-  webview: {
-    ...common,
-    platform: "browser",
-    format: "iife",
-    target: "chrome120",
-    minify: true,
-    sourcemap: false,
-    entryPoints: { chat: "webview/chat/main.ts", calibrate: "webview/calibrate/main.ts", sinks: "webview/sinks/main.ts" },
-    outdir: "dist/webview",
-    loader: { ".ttf": "file", ".svg": "dataurl" },
-  },
+  // Packages that esbuild converts from CommonJS may still call require.
+  banner: { js: 'import { createRequire as actCreateRequire } from "node:module"; const require = actCreateRequire(import.meta.url);' },
 };
 
-/** Writes dist/. `minify` is for packaging; `only` names some of the bundles. */
-export async function bundle(options: { minify?: boolean; only?: string[] } = {}): Promise<void> {
-  const chosen = options.only ?? Object.keys(bundles);
-  if (!options.only) rmSync("dist/webview", { recursive: true, force: true });
-  await Promise.all(
-    chosen.map((name) => {
-      const one = bundles[name];
-      if (!one) throw new Error(`There is no bundle named ${name}; there are ${Object.keys(bundles).join(", ")}.`);
-      return build({ ...one, minify: options.minify ?? one.minify ?? false, sourcemap: options.minify ? false : one.sourcemap });
-    }),
-  );
+/** Every bundle of the product: source, output under dist, options. */
+async function productBundles(root: string): Promise<{ entry: string; out: string; options: BuildOptions }[]> {
+  const views = (await listFiles(root, ["webview"])).filter((file) => /^webview\/[^/]+\/main\.ts$/.test(file));
+  return [
+    { entry: "src/host/extension.ts", out: "extension.cjs", options: { ...NODE, format: "cjs", external: ["vscode"] } },
+    { entry: "src/engine/main.ts", out: "engine.mjs", options: { ...ESM, external: ["node-llama-cpp"] } },
+    { entry: "src/cli/main.ts", out: "cli.mjs", options: ESM },
+    ...views.map((entry) => ({
+      entry,
+      out: `webview/${entry.split("/")[1]}.js`,
+      options: {
+        bundle: true,
+        platform: "browser",
+        target: "es2022",
+        format: "iife",
+        minify: true,
+        logLevel: "warning",
+      } satisfies BuildOptions,
+    })),
+  ];
+}
+
+/** Writes dist. @param only names of outputs, default all */
+export async function bundleProduct(context: BuildContext, only?: string[]): Promise<void> {
+  const bundles = (await productBundles(context.root)).filter(({ out }) => !only || only.includes(out));
+  for (const { entry, out, options } of bundles) {
+    if (!existsSync(path.join(context.root, entry)))
+      throw new ActError("internal", `The bundle ${out} has no source: ${entry} is missing.`);
+    await build({ ...options, absWorkingDir: context.root, entryPoints: [entry], outfile: path.join(context.root, "dist", out) });
+  }
+}
+
+/** Bundles test files, packages left outside. @returns source path -> bundle */
+export async function bundleTests(context: BuildContext, files: string[]): Promise<Map<string, string>> {
+  const outdir = path.join(context.scratch, "test");
+  await build({
+    ...NODE,
+    format: "esm",
+    sourcemap: "inline",
+    packages: "external",
+    absWorkingDir: context.root,
+    entryPoints: files,
+    outdir,
+    outbase: context.root,
+    outExtension: { ".js": ".mjs" },
+    loader: { ".css": "text", ".json": "json" },
+  });
+  return new Map(files.map((file) => [file, path.join(outdir, file.replace(/\.ts$/, ".mjs"))]));
 }

@@ -1,0 +1,305 @@
+// The native engine: node-llama-cpp's bundled llama.cpp and addon, patched by native-patches, built by node-llama-cpp's own source
+// build, kept in the user cache under a key of everything it depends on, and installed where getLlama({build: "never"}) finds it.
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import fs from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import process from "node:process";
+import { ActError } from "../protocol/errors.js";
+import { withLock } from "../store/lock.mjs";
+import type { BuildContext } from "./context.js";
+import { exec, isOnPath } from "./exec.js";
+import { ensureTools } from "./packages.js";
+import { applyPatchList, gitApply, type PatchList, readPatchList, type Tree, type TreePlace } from "./patches.js";
+import { Progress } from "./progress.js";
+
+export type Gpu = false | "vulkan" | "cuda" | "metal";
+/** `native`: for this CPU. `portable`: ggml's CPU variants, for packages. `reference`: native without our patches. */
+export type Flavour = "native" | "portable" | "reference";
+
+export interface NativeOptions {
+  gpu: Gpu;
+  flavour: Flavour;
+}
+
+export interface NativeBuild {
+  /** Folder with llama-addon.node and its libraries. */
+  folder: string;
+  /** Name of its folder in localBuilds. */
+  name: string;
+  /** null: unpatched. */
+  patchSet: string | null;
+  key: string;
+}
+
+/** CMake options beyond those that node-llama-cpp's source build sets by itself. */
+const CMAKE_OPTIONS: Record<Flavour, Record<string, string>> = {
+  native: {},
+  reference: {},
+  // As in node-llama-cpp's own packages: one library per CPU generation, loaded by what the CPU has; no OpenMP runtime to depend on.
+  portable: { GGML_NATIVE: "OFF", GGML_CPU_ALL_VARIANTS: "ON", GGML_BACKEND_DL: "ON", GGML_OPENMP: "OFF" },
+};
+
+const PLATFORM = { linux: "linux", darwin: "mac", win32: "win" }[process.platform as "linux" | "darwin" | "win32"] ?? process.platform;
+
+/** Finds or builds the binaries. Nothing is built that the user cache already holds. */
+export async function ensureNative(context: BuildContext, options: NativeOptions): Promise<NativeBuild> {
+  const list = options.flavour === "reference" ? null : await readPatchList(path.join(context.root, "native-patches"));
+  const parts = await keyParts(context, options, list);
+  const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);
+  const name = [PLATFORM, process.arch, ...(options.gpu ? [options.gpu] : [])].join("-");
+  const folder = path.join(context.cache, "native", `${name}-${options.flavour}-${key}`);
+  const build: NativeBuild = { folder, name, patchSet: list?.hash ?? null, key };
+  if (existsSync(path.join(folder, ADDON))) return build;
+  await withLock(
+    path.join(context.scratch, "native", "build.lock"),
+    async () => {
+      if (existsSync(path.join(folder, ADDON))) return;
+      const result = await compile(context, options, list);
+      await copyInto(result, folder, { "key.json": JSON.stringify(parts, null, 2) });
+    },
+    { onWait: (holder) => console.error(`Another set-up (process ${holder?.pid}) is building the native engine; waiting…`) },
+  );
+  return build;
+}
+
+/** Puts the binaries where `getLlama({build: "never"})` of the package at `nodeLlamaCpp` finds them. */
+export async function installNative(build: NativeBuild, nodeLlamaCpp: string): Promise<void> {
+  const place = path.join(nodeLlamaCpp, "llama", "localBuilds", build.name);
+  const stamp = path.join(place, "act-build.json");
+  const content = JSON.stringify({ key: build.key, patchSet: build.patchSet });
+  if (existsSync(path.join(place, "Release", ADDON)) && (await fs.readFile(stamp, "utf8").catch(() => "")) === content) return;
+  const draft = `${place}.${process.pid}.tmp`;
+  await fs.rm(draft, { recursive: true, force: true });
+  await fs.cp(build.folder, path.join(draft, "Release"), { recursive: true });
+  await fs.writeFile(path.join(draft, "buildDone.status"), "");
+  await fs.writeFile(path.join(draft, "act-build.json"), content);
+  await fs.rm(place, { recursive: true, force: true });
+  await fs.rename(draft, place);
+}
+
+/** What `npm start` and the tests need: the engine for this machine, in place. */
+export async function setUpNative(context: BuildContext, gpu: Gpu = false): Promise<NativeBuild> {
+  const build = await ensureNative(context, { gpu, flavour: "native" });
+  await installNative(build, context.nodeLlamaCpp);
+  return build;
+}
+
+/**
+ * A second node-llama-cpp that holds the unpatched reference build, for the test that ACT off changes no bit.
+ * @returns its folder; import its dist/index.js
+ */
+export async function setUpReference(context: BuildContext): Promise<string> {
+  const build = await ensureNative(context, { gpu: false, flavour: "reference" });
+  const tree = path.join(context.scratch, "native", "reference", "node-llama-cpp");
+  await withLock(path.join(context.scratch, "native", "build.lock"), () => ensureTree(context, tree));
+  await installNative(build, tree);
+  return tree;
+}
+
+const ADDON = "llama-addon.node";
+
+async function keyParts(context: BuildContext, options: NativeOptions, list: PatchList | null): Promise<Record<string, unknown>> {
+  const compiler = process.env.CXX ?? (process.platform === "win32" ? "cl" : "c++");
+  return {
+    nodeLlamaCpp: await nodeLlamaCppVersion(context),
+    patchSet: list?.hash ?? null,
+    platform: PLATFORM,
+    arch: process.arch,
+    gpu: options.gpu,
+    options: CMAKE_OPTIONS[options.flavour],
+    compiler: (await exec(compiler, ["--version"]).catch(() => "")).split("\n")[0],
+    cpu: options.flavour === "portable" ? null : await cpuIdentity(compiler),
+    flags: [process.env.CFLAGS, process.env.CXXFLAGS].map((flags) => flags ?? ""),
+  };
+}
+
+/** What -march=native means here: a binary built for one CPU may stop with an illegal instruction on another. */
+async function cpuIdentity(compiler: string): Promise<string> {
+  const target = process.arch === "x64" ? await exec(compiler, ["-march=native", "-Q", "--help=target"]).catch(() => "") : "";
+  const cpuInfo = await fs.readFile("/proc/cpuinfo", "utf8").catch(() => "");
+  const features = /^(?:flags|Features)\s*:.*$/m.exec(cpuInfo)?.[0];
+  return createHash("sha256")
+    .update(target || features || os.cpus()[0]?.model || "")
+    .digest("hex")
+    .slice(0, 16);
+}
+
+async function nodeLlamaCppVersion(context: BuildContext): Promise<string> {
+  return JSON.parse(await fs.readFile(path.join(context.nodeLlamaCpp, "package.json"), "utf8")).version;
+}
+
+/** Brings the build tree up to date and compiles it; answers the folder with the result. */
+async function compile(context: BuildContext, options: NativeOptions, list: PatchList | null): Promise<string> {
+  await ensureTools(
+    [
+      { command: "git", debian: "git" },
+      { command: "cmake", debian: "cmake" },
+      { command: process.env.CXX ?? "c++", debian: "g++" },
+    ],
+    "building the native engine",
+    {
+      required: process.platform === "linux",
+    },
+  );
+  if (process.platform === "linux")
+    await ensureTools(
+      [
+        { command: "ninja", debian: "ninja-build" },
+        { command: "ccache", debian: "ccache" },
+      ],
+      "faster builds",
+      { required: false },
+    );
+  // The patched flavours share one tree (each has its own output folder in it); the reference must stay unpatched.
+  const work = path.join(context.scratch, "native", options.flavour === "reference" ? "reference" : "patched");
+  const tree = path.join(work, "node-llama-cpp");
+  await ensureTree(context, tree);
+  await applyPatchList(list, treePlaces(context, tree), path.join(work, "stage"), path.join(work, "touched.json"));
+
+  const title = `Building the native engine (${[options.flavour, options.gpu || "cpu"].join(", ")}; about 5 minutes on 2 cores, once)`;
+  const progress = new Progress(title);
+  const onLine = (line: string) => {
+    const step = /^\[\s*(\d+)\/(\d+)\]\s*(?:Building \w+ object )?(.*)/.exec(line) ?? /^\[\s*(\d+)(%)\]\s*(.*)/.exec(line);
+    if (step) progress.update(path.basename(step[3] ?? ""), Number(step[1]) / (step[2] === "%" ? 100 : Number(step[2])));
+  };
+  const env = { ...(await compilerCache(work)), ...cmakeOptionEnvironment(CMAKE_OPTIONS[options.flavour]) };
+  const builds = path.join(tree, "llama", "localBuilds");
+  const known = await outputFolder(builds, options);
+  try {
+    if (known) {
+      // The tree was built before with these options: only what changed is compiled again.
+      await exec("cmake", ["--build", known, "--config", "Release", "--parallel", String(os.cpus().length)], {
+        cwd: tree,
+        env,
+        onLine,
+        failure: "The native build",
+      });
+      const release = path.join(known, "Release");
+      for (const bin of [path.join(known, "bin"), path.join(known, "llama.cpp", "bin")])
+        if (existsSync(bin)) await fs.cp(bin, release, { recursive: true });
+    } else {
+      const gpu = options.gpu === false ? "false" : options.gpu;
+      const cli = path.join(tree, "dist", "cli", "cli.js");
+      await exec(process.execPath, [cli, "source", "build", "--gpu", gpu, "--noUsageExample"], {
+        cwd: tree,
+        env,
+        onLine,
+        failure: "The native build",
+      });
+      const made = await newestOutput(builds);
+      await fs.writeFile(path.join(made, OPTIONS_FILE), optionsText(options));
+    }
+  } catch (error) {
+    progress.done("failed");
+    throw error;
+  }
+  progress.done();
+  const folder = await outputFolder(builds, options);
+  if (!folder || !existsSync(path.join(folder, "Release", ADDON)))
+    throw new ActError("internal", `node-llama-cpp's source build ended without an error but left no ${ADDON} under ${builds}.`);
+  return path.join(folder, "Release");
+}
+
+/** A private copy of the package, with llama.cpp unpacked from its bundle and node-llama-cpp's own patches in it. */
+async function ensureTree(context: BuildContext, tree: string): Promise<void> {
+  const stamp = path.join(path.dirname(tree), "tree.json");
+  const wanted = JSON.stringify({ nodeLlamaCpp: await nodeLlamaCppVersion(context) });
+  if ((await fs.readFile(stamp, "utf8").catch(() => "")) === wanted) return;
+  const progress = new Progress("Unpacking node-llama-cpp's llama.cpp");
+  await fs.rm(path.dirname(tree), { recursive: true, force: true });
+  const llama = path.join(context.nodeLlamaCpp, "llama");
+  const leaveOut = new Set(["gitRelease.bundle", "llama.cpp", "localBuilds"].map((name) => path.join(llama, name)));
+  await fs.cp(context.nodeLlamaCpp, tree, { recursive: true, filter: (source) => !leaveOut.has(source) });
+  const sources = path.join(tree, "llama", "llama.cpp");
+  await exec("git", ["clone", "--quiet", "-c", "core.autocrlf=false", path.join(llama, "gitRelease.bundle"), sources]);
+  const theirs = path.join(llama, "patches");
+  for (const patch of (await fs.readdir(theirs)).filter((file) => /\.(diff|patch)$/.test(file)).sort())
+    await gitApply(path.join(theirs, patch), `node-llama-cpp/llama/patches/${patch}`, sources);
+  const identity = [
+    "-c",
+    "user.name=act",
+    "-c",
+    "user.email=act@localhost",
+    "-c",
+    "commit.gpgsign=false",
+    "-c",
+    "core.hooksPath=/dev/null",
+  ];
+  await exec("git", [...identity, "commit", "--quiet", "--all", "--allow-empty", "-m", "node-llama-cpp's own patches"], { cwd: sources });
+  await fs.writeFile(stamp, wanted);
+  progress.done();
+}
+
+function treePlaces(context: BuildContext, tree: string): Record<Tree, TreePlace> {
+  const sources = path.join(tree, "llama", "llama.cpp");
+  const packaged = path.join(context.nodeLlamaCpp, "llama");
+  return {
+    "llama.cpp": {
+      folder: sources,
+      upstream: async (file) => {
+        const listed = await exec("git", ["ls-tree", "--name-only", "HEAD", "--", file], { cwd: sources });
+        return listed.trim() === "" ? null : Buffer.from(await exec("git", ["show", `HEAD:${file}`], { cwd: sources }), "utf8");
+      },
+    },
+    "node-llama-cpp": {
+      folder: path.join(tree, "llama"),
+      upstream: async (file) => (existsSync(path.join(packaged, file)) ? fs.readFile(path.join(packaged, file)) : null),
+    },
+  };
+}
+
+/** ccache, where it is installed: its base folder is the work folder, so that every clone and flavour share their entries. */
+async function compilerCache(work: string): Promise<NodeJS.ProcessEnv> {
+  if (!(await isOnPath("ccache"))) return {};
+  return {
+    CMAKE_C_COMPILER_LAUNCHER: "ccache",
+    CMAKE_CXX_COMPILER_LAUNCHER: "ccache",
+    CMAKE_CUDA_COMPILER_LAUNCHER: "ccache",
+    CCACHE_BASEDIR: work,
+    CCACHE_NOHASHDIR: "1",
+    CCACHE_SLOPPINESS: "include_file_mtime,include_file_ctime",
+  };
+}
+
+/** node-llama-cpp's way to pass CMake options. */
+function cmakeOptionEnvironment(options: Record<string, string>): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(options).map(([name, value]) => [`NODE_LLAMA_CPP_CMAKE_OPTION_${name}`, value]));
+}
+
+const OPTIONS_FILE = "act-options.json";
+const optionsText = (options: NativeOptions) => JSON.stringify({ gpu: options.gpu, cmake: CMAKE_OPTIONS[options.flavour] });
+
+/** The output folder that an earlier, finished build with these options left in the tree. */
+async function outputFolder(builds: string, options: NativeOptions): Promise<string | null> {
+  for (const folder of await fs.readdir(builds).catch(() => [] as string[])) {
+    const file = path.join(builds, folder, OPTIONS_FILE);
+    if ((await fs.readFile(file, "utf8").catch(() => "")) === optionsText(options)) return path.join(builds, folder);
+  }
+  return null;
+}
+
+async function newestOutput(builds: string): Promise<string> {
+  const done = await Promise.all(
+    (await fs.readdir(builds)).map(async (name) => {
+      const folder = path.join(builds, name);
+      const stat = await fs.stat(path.join(folder, "buildDone.status")).catch(() => null);
+      return { folder, time: stat?.mtimeMs ?? 0 };
+    }),
+  );
+  const newest = done.sort((a, b) => b.time - a.time)[0];
+  if (!newest?.time)
+    throw new ActError("internal", `node-llama-cpp's source build ended without an error but left nothing under ${builds}.`);
+  return newest.folder;
+}
+
+/** Copies a folder so that it appears complete or not at all. */
+async function copyInto(from: string, to: string, more: Record<string, string>): Promise<void> {
+  const draft = `${to}.${process.pid}.tmp`;
+  await fs.rm(draft, { recursive: true, force: true });
+  await fs.cp(from, draft, { recursive: true });
+  for (const [file, text] of Object.entries(more)) await fs.writeFile(path.join(draft, file), text);
+  await fs.rm(to, { recursive: true, force: true });
+  await fs.rename(draft, to);
+}
