@@ -18,7 +18,7 @@ const ESM: BuildOptions = {
 async function productBundles(root: string): Promise<{ entry: string; out: string; options: BuildOptions }[]> {
   const views = (await listFiles(root, ["webview"])).filter((file) => /^webview\/[^/]+\/main\.ts$/.test(file));
   return [
-    { entry: "src/host/extension.ts", out: "extension.cjs", options: { ...NODE, format: "cjs", external: ["vscode"] } },
+    { entry: "src/host/extension.ts", out: "host.cjs", options: { ...NODE, format: "cjs", external: ["vscode"] } },
     { entry: "src/engine/main.ts", out: "engine.mjs", options: { ...ESM, external: ["node-llama-cpp"] } },
     { entry: "src/cli/main.ts", out: "cli.mjs", options: ESM },
     ...views.map((entry) => ({

@@ -169,7 +169,8 @@ async function compile(context: BuildContext, options: NativeOptions, list: Patc
   const known = await outputFolder(builds, options);
   try {
     if (known) {
-      // The tree was built before with these options: only what changed is compiled again.
+      // The tree was built before with these options: only what changed is compiled again. CMake looks for new files only when it configures.
+      await exec("cmake", [known], { cwd: tree, env, failure: "CMake's configuration of the native build" });
       await exec("cmake", ["--build", known, "--config", "Release", "--parallel", String(os.cpus().length)], {
         cwd: tree,
         env,
