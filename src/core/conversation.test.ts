@@ -29,11 +29,17 @@ test("whole turns go, oldest first; system and the last question stay", () => {
 });
 
 test("property: what is kept is in order, fits unless it is the smallest, and nothing is dropped needlessly", () => {
-  const messages = fc.array(fc.record({ role: fc.constantFrom("system" as const, "user" as const, "assistant" as const), content: fc.string({ maxLength: 9 }) }), { maxLength: 12 });
+  const messages = fc.array(
+    fc.record({ role: fc.constantFrom("system" as const, "user" as const, "assistant" as const), content: fc.string({ maxLength: 9 }) }),
+    { maxLength: 12 },
+  );
   fc.assert(
     fc.property(messages, fc.nat(60), (all, budget) => {
       const { messages: kept, dropped, tokens } = fitConversation(all, budget, count);
-      assert.deepEqual(kept, all.filter((_, index) => !dropped.includes(index)));
+      assert.deepEqual(
+        kept,
+        all.filter((_, index) => !dropped.includes(index)),
+      );
       assert.equal(tokens, count(kept));
       assert.ok(dropped.every((index) => all[index]?.role !== "system"));
       if (count(all) <= budget) assert.deepEqual(dropped, []);

@@ -12,7 +12,11 @@ export interface FittedConversation {
  * with everything up to the next one, so no answer and no tool result is left without its question.
  * Returns the smallest possible conversation where even that does not fit: the caller compares `tokens` with its budget.
  */
-export function fitConversation(messages: readonly ChatMessage[], budget: number, count: (messages: ChatMessage[]) => number): FittedConversation {
+export function fitConversation(
+  messages: readonly ChatMessage[],
+  budget: number,
+  count: (messages: ChatMessage[]) => number,
+): FittedConversation {
   const turns: number[][] = [];
   messages.forEach((message, index) => {
     if (message.role === "system") return;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { CUT_STEP, infillPrompt, type InfillVocabulary } from "./infill.js";
+import { CUT_STEP, type InfillVocabulary, infillPrompt } from "./infill.js";
 
 /** One token per character, so that a prompt can be read back. */
 const tokenize = (text: string) => [...text].map((character) => character.codePointAt(0) ?? 0);
@@ -10,14 +10,28 @@ const SUFFIX = -2;
 const MIDDLE = -3;
 const FILE = -4;
 const BOS = -5;
-const names = new Map([[PREFIX, "<P>"], [SUFFIX, "<S>"], [MIDDLE, "<M>"], [FILE, "<F>"], [BOS, "<B>"]]);
+const names = new Map([
+  [PREFIX, "<P>"],
+  [SUFFIX, "<S>"],
+  [MIDDLE, "<M>"],
+  [FILE, "<F>"],
+  [BOS, "<B>"],
+]);
 const text = (tokens: number[]) => tokens.map((token) => names.get(token) ?? String.fromCodePoint(token)).join("");
 const fim: InfillVocabulary = { tokenize, bos: null, infill: { prefix: PREFIX, suffix: SUFFIX, middle: MIDDLE }, fileSeparator: FILE };
 const plain: InfillVocabulary = { ...fim, infill: null };
 
 test("the model's own tokens, context before the file, least relevant first", () => {
   const prompt = infillPrompt(
-    { prefix: "def f(", suffix: "):\n", path: "a.py", context: [{ path: "far.py", text: "x=1" }, { path: "near.py", text: "y=2\n" }] },
+    {
+      prefix: "def f(",
+      suffix: "):\n",
+      path: "a.py",
+      context: [
+        { path: "far.py", text: "x=1" },
+        { path: "near.py", text: "y=2\n" },
+      ],
+    },
     { ...fim, bos: BOS },
     1000,
   );
@@ -28,11 +42,17 @@ test("the model's own tokens, context before the file, least relevant first", ()
 test("prefix form: the suffix is left out, and no path where the model has no separator", () => {
   assert.equal(text(infillPrompt({ prefix: "let a = ", suffix: ";", path: "a.ts" }, plain, 100).tokens), "<F>a.ts\nlet a = ");
   const bare = { ...plain, fileSeparator: null };
-  assert.equal(text(infillPrompt({ prefix: "x", suffix: "", path: "a.ts", context: [{ path: "b", text: "t" }] }, bare, 100).tokens), "t\n\nx");
+  assert.equal(
+    text(infillPrompt({ prefix: "x", suffix: "", path: "a.ts", context: [{ path: "b", text: "t" }] }, bare, 100).tokens),
+    "t\n\nx",
+  );
 });
 
 test("short of room: context goes first (least relevant first of all), then the far ends", () => {
-  const context = [{ path: "a", text: "1234567890" }, { path: "b", text: "12345" }];
+  const context = [
+    { path: "a", text: "1234567890" },
+    { path: "b", text: "12345" },
+  ];
   const source = { prefix: "p".repeat(20), suffix: "s".repeat(10), context };
   assert.equal(infillPrompt(source, fim, 33 + 9).dropped, 1);
   assert.equal(infillPrompt(source, fim, 33 + 8).dropped, 2);

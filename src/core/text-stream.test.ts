@@ -19,28 +19,35 @@ const run = (text: string, stops: string[] = []) => {
 
 test("property: the pieces join to the text, and no piece holds half a character", () => {
   fc.assert(
-    fc.property(fc.string({ unit: "grapheme" }).filter((text) => !text.includes("\uFFFD")), (text) => {
-      const { stream, pieces } = run(text);
-      assert.equal(pieces.join(""), text);
-      assert.equal(stream.text, text);
-      assert.ok(!pieces.some((piece) => piece.includes("\uFFFD")));
-    }),
+    fc.property(
+      fc.string({ unit: "grapheme" }).filter((text) => !text.includes("\uFFFD")),
+      (text) => {
+        const { stream, pieces } = run(text);
+        assert.equal(pieces.join(""), text);
+        assert.equal(stream.text, text);
+        assert.ok(!pieces.some((piece) => piece.includes("\uFFFD")));
+      },
+    ),
   );
 });
 
 test("property: a stop string ends the text before its first occurrence and nothing of it is shown", () => {
   fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom("a", "b", "c") }), fc.array(fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 3 }), (text, stops) => {
-      const { pieces, stopped } = run(text, stops);
-      // The first stop to be complete ends the text; with one character a token that is the earliest end.
-      let expected: string | null = null;
-      for (let end = 1; end <= text.length && expected === null; end++) {
-        const at = stops.map((stop) => text.slice(0, end).indexOf(stop)).filter((index) => index >= 0);
-        if (at.length > 0) expected = text.slice(0, Math.min(...at));
-      }
-      assert.equal(stopped, expected !== null);
-      assert.equal(pieces.join(""), expected ?? text);
-    }),
+    fc.property(
+      fc.string({ unit: fc.constantFrom("a", "b", "c") }),
+      fc.array(fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 3 }),
+      (text, stops) => {
+        const { pieces, stopped } = run(text, stops);
+        // The first stop to be complete ends the text; with one character a token that is the earliest end.
+        let expected: string | null = null;
+        for (let end = 1; end <= text.length && expected === null; end++) {
+          const at = stops.map((stop) => text.slice(0, end).indexOf(stop)).filter((index) => index >= 0);
+          if (at.length > 0) expected = text.slice(0, Math.min(...at));
+        }
+        assert.equal(stopped, expected !== null);
+        assert.equal(pieces.join(""), expected ?? text);
+      },
+    ),
   );
 });
 

@@ -49,7 +49,12 @@ function controlGroupUse(): number {
  * Context tokens per sequence: what was asked for, else the model's training context, halved until it fits (not below 2048).
  * @throws ActError `model-memory` naming the numbers when even that does not fit.
  */
-export function fitContext(asked: number | undefined, trainContext: number, need: (contextSize: number) => number, available: number): number {
+export function fitContext(
+  asked: number | undefined,
+  trainContext: number,
+  need: (contextSize: number) => number,
+  available: number,
+): number {
   let size = asked ?? trainContext;
   while (asked === undefined && size > 2048 && need(size) > available) size = Math.max(2048, size >> 1);
   const bytes = need(size);

@@ -1,10 +1,10 @@
 import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { getLlama, type Llama, type LlamaModel, LlamaLogLevel, NoBinaryFoundError } from "node-llama-cpp";
+import { getLlama, type Llama, LlamaLogLevel, type LlamaModel, NoBinaryFoundError, readGgufFileInfo } from "node-llama-cpp";
+import type { Calibration } from "../protocol/calibration.js";
 import type { BackendInfo, BackendName, HeadSinks, LoadParams } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
-import type { Calibration } from "../protocol/calibration.js";
 
 /**
  * The only file that imports node-llama-cpp. It drives the addon's own model and context objects, not the library's session classes: one
@@ -20,7 +20,13 @@ interface AddonContext {
   addToBatch(sequence: number, firstPosition: number, tokens: Uint32Array, outputs: Uint32Array): Uint32Array;
   decodeBatch(): Promise<void>;
   sampleToken(index: number, sampler: AddonSampler): Promise<number>;
-  sampleToken(index: number, sampler: AddonSampler, probabilities: boolean, confidence: boolean, logits: true): Promise<[number, undefined, undefined, number[]]>;
+  sampleToken(
+    index: number,
+    sampler: AddonSampler,
+    probabilities: boolean,
+    confidence: boolean,
+    logits: true,
+  ): Promise<[number, undefined, undefined, number[]]>;
   removeTokenCellsFromSequence(sequence: number, start: number, end: number): boolean;
   shiftSequenceTokenCells(sequence: number, start: number, end: number, delta: number): void;
   copySequenceStateFromOtherSequence(target: number, source: number): Promise<number>;
@@ -134,11 +140,19 @@ export class Backend {
       log(known, line);
     };
     try {
-      const llama = await getLlama({ build: "never", gpu: name === "cpu" ? false : name, logLevel: LlamaLogLevel.debug, logger, skipDownload: true });
+      const llama = await getLlama({
+        build: "never",
+        gpu: name === "cpu" ? false : name,
+        logLevel: LlamaLogLevel.debug,
+        logger,
+        skipDownload: true,
+      });
       return new Backend(name, llama, recent);
     } catch (error) {
       const why = error instanceof NoBinaryFoundError ? "no llama.cpp binary for it is installed or works on this machine" : String(error);
-      throw new ActError("unsupported", `The backend "${name}" cannot be used: ${why}. Choose another with --backend, for instance cpu.`, { cause: error });
+      throw new ActError("unsupported", `The backend "${name}" cannot be used: ${why}. Choose another with --backend, for instance cpu.`, {
+        cause: error,
+      });
     }
   }
 
@@ -171,7 +185,12 @@ export class Backend {
   }
 
   /** @throws ActError `model-file` when llama.cpp cannot load the file. */
-  async loadModel(path: string, gpuLayers: number | undefined, onProgress: (fraction: number) => void, signal: AbortSignal): Promise<NativeModel> {
+  async loadModel(
+    path: string,
+    gpuLayers: number | undefined,
+    onProgress: (fraction: number) => void,
+    signal: AbortSignal,
+  ): Promise<NativeModel> {
     this.recent.length = 0;
     try {
       const layers = this.name === "cpu" ? 0 : (gpuLayers ?? "auto");
@@ -187,7 +206,11 @@ export class Backend {
     } catch (error) {
       if (signal.aborted) throw new ActError("cancelled", "Loading the model was cancelled.");
       const said = this.logged(/error|failed|unknown|unsupported|missing|invalid/i).at(-1);
-      throw new ActError("model-file", `llama.cpp could not load ${path}: ${said ?? (error instanceof Error ? error.message : String(error))}`, { cause: error });
+      throw new ActError(
+        "model-file",
+        `llama.cpp could not load ${path}: ${said ?? (error instanceof Error ? error.message : String(error))}`,
+        { cause: error },
+      );
     }
   }
 }
@@ -206,6 +229,23 @@ export function installedBackends(): { name: BackendName; ours: boolean }[] {
   }
   found.push({ name: "cpu", ours: local.includes(`${platform}-${process.arch}`) });
   return found;
+}
+
+export async function readHeader(path: string) {
+  const info = await readGgufFileInfo(path, { sourceType: "filesystem" });
+  const meta = info.architectureMetadata;
+  const first = (value: unknown) => Number(Array.isArray(value) ? value[0] : (value ?? 0));
+  const heads = first(meta?.attention?.head_count);
+  return {
+    trainContext: Number(meta?.context_length ?? 0),
+    shape: {
+      layers: Number(meta?.block_count ?? 0),
+      heads,
+      kvHeads: first(meta?.attention?.head_count_kv) || heads,
+      embedding: Number(meta?.embedding_length ?? 0),
+      vocabulary: info.metadata?.tokenizer?.ggml?.tokens?.length ?? 0,
+    },
+  };
 }
 
 export class NativeModel {
@@ -230,7 +270,12 @@ export class NativeModel {
     const meta = this.model.fileInfo.architectureMetadata;
     const first = (value: unknown) => Number(Array.isArray(value) ? value[0] : (value ?? 0));
     const heads = first(meta?.attention?.head_count);
-    return { layers: Number(meta?.block_count ?? 0), heads, kvHeads: first(meta?.attention?.head_count_kv) || heads, embedding: Number(meta?.embedding_length ?? 0) };
+    return {
+      layers: Number(meta?.block_count ?? 0),
+      heads,
+      kvHeads: first(meta?.attention?.head_count_kv) || heads,
+      embedding: Number(meta?.embedding_length ?? 0),
+    };
   }
   get vocabulary(): number {
     return this.model.fileInfo.metadata?.tokenizer?.ggml?.tokens?.length ?? 0;
@@ -291,12 +336,18 @@ export class NativeModel {
   /** Renders the model's own chat template. @throws ActError `model-file` when the template fails. */
   renderChat(items: Record<string, unknown>): string {
     const template = this.chatTemplate;
-    if (template === null) throw new ActError("unsupported", `The model "${this.name}" has no chat template; use completion, or choose an instruction-tuned model.`);
+    if (template === null)
+      throw new ActError(
+        "unsupported",
+        `The model "${this.name}" has no chat template; use completion, or choose an instruction-tuned model.`,
+      );
     try {
       this.renderer ??= new this.backend.bindings.AddonJinjaRenderer(template);
       return this.renderer.render(items);
     } catch (error) {
-      throw new ActError("model-file", `The model's chat template failed: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw new ActError("model-file", `The model's chat template failed: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      });
     }
   }
 
@@ -319,7 +370,10 @@ export class NativeModel {
     });
     if (!(await addon.init().catch(() => false))) {
       const said = this.backend.logged(/error|failed|requires|unsupported/i).at(-1);
-      throw new ActError("model-memory", `llama.cpp could not create a context of ${sequences} x ${cells} tokens${said ? ` (${said})` : ""}. Ask for a smaller context, or another cache type.`);
+      throw new ActError(
+        "model-memory",
+        `llama.cpp could not create a context of ${sequences} x ${cells} tokens${said ? ` (${said})` : ""}. Ask for a smaller context, or another cache type.`,
+      );
     }
     const resolved = this.backend.logged(/flash attention was auto/i).at(-1);
     const flash = flashAttention === "auto" ? resolved !== undefined && /enabled/i.test(resolved) : flashAttention === "on";
@@ -358,7 +412,11 @@ export class Sampler {
       ...(config.topP !== undefined && { topP: config.topP }),
       ...(config.minP !== undefined && { minP: config.minP }),
       ...(config.seed !== undefined && { seed: config.seed }),
-      ...(penalise && { repeatPenalty: config.repeatPenalty, repeatPenaltyMaxTokens: config.recent?.length, repeatPenaltyTokens: Uint32Array.from(config.recent ?? []) }),
+      ...(penalise && {
+        repeatPenalty: config.repeatPenalty,
+        repeatPenaltyMaxTokens: config.recent?.length,
+        repeatPenaltyTokens: Uint32Array.from(config.recent ?? []),
+      }),
     });
   }
 
@@ -398,7 +456,11 @@ export class NativeContext {
     try {
       const code = await this.addon.actDecode(batch);
       if (code === 2) return false;
-      if (code === 1) throw new ActError("context-overflow", `The context has no room for ${batch.tokens.length} more tokens (${this.options.contextSize} per sequence).`);
+      if (code === 1)
+        throw new ActError(
+          "context-overflow",
+          `The context has no room for ${batch.tokens.length} more tokens (${this.options.contextSize} per sequence).`,
+        );
       if (code !== 0) throw new ActError("internal", `llama.cpp could not evaluate the batch (code ${code}).`);
       return true;
     } finally {
@@ -414,14 +476,17 @@ export class NativeContext {
     if (n > ubatch) throw new ActError("context-overflow", `A batch of ${n} tokens does not fit one segment of ${ubatch} tokens.`);
     if (sequences.length !== n || outputs.length !== n || (!embeddings && tokens.length !== n)) throw bad("its arrays differ in length");
     if (embeddings && embeddings.length !== n * this.model.shape.embedding) throw bad("its embeddings have the wrong length");
-    if (firstLayer !== undefined && !(firstLayer >= 0 && firstLayer < this.model.shape.layers)) throw bad(`there is no layer ${firstLayer}`);
+    if (firstLayer !== undefined && !(firstLayer >= 0 && firstLayer < this.model.shape.layers))
+      throw bad(`there is no layer ${firstLayer}`);
     for (let i = 0; i < n; i++) {
       const position = positions[i] ?? -1;
       const sequence = sequences[i] ?? -1;
-      if (position < 0 || position >= contextSize) throw new ActError("context-overflow", `Position ${position} lies outside the context of ${contextSize} tokens.`);
+      if (position < 0 || position >= contextSize)
+        throw new ActError("context-overflow", `Position ${position} lies outside the context of ${contextSize} tokens.`);
       if (sequence < 0 || sequence >= streams) throw bad(`there is no sequence ${sequence}`);
       const token = tokens[i] ?? -1;
-      if (!embeddings && (token < 0 || token >= this.model.vocabulary)) throw bad(`token id ${token} is not in the vocabulary of ${this.model.vocabulary}`);
+      if (!embeddings && (token < 0 || token >= this.model.vocabulary))
+        throw bad(`token id ${token} is not in the vocabulary of ${this.model.vocabulary}`);
     }
   }
 
@@ -434,7 +499,12 @@ export class NativeContext {
       while (end < tokens.length && sequences[end] === sequences[start] && positions[end] === (positions[end - 1] ?? 0) + 1) end++;
       const wanted: number[] = [];
       for (let i = start; i < end; i++) if (outputs[i]) wanted.push(i - start);
-      this.addon.addToBatch(sequences[start] ?? 0, positions[start] ?? 0, Uint32Array.from(tokens.subarray(start, end)), Uint32Array.from(wanted));
+      this.addon.addToBatch(
+        sequences[start] ?? 0,
+        positions[start] ?? 0,
+        Uint32Array.from(tokens.subarray(start, end)),
+        Uint32Array.from(wanted),
+      );
       start = end;
     }
     await this.addon.decodeBatch();
@@ -566,5 +636,8 @@ export function readSinks(flat: Int32Array): HeadSinks[] {
 }
 
 function stockBinary(deed: string): ActError {
-  return new ActError("stock-binary", `The loaded llama.cpp binary is a stock one and cannot ${deed}; run "npm start" in the repository once to build ours, or reinstall the extension.`);
+  return new ActError(
+    "stock-binary",
+    `The loaded llama.cpp binary is a stock one and cannot ${deed}; run "npm start" in the repository once to build ours, or reinstall the extension.`,
+  );
 }

@@ -15,7 +15,14 @@ test("higher classes go first and a class is first in, first out", async () => {
     queue.run(name, priority, never, async () => {
       order.push(name);
     });
-  const all = [add("b1", "background"), add("r1", "request"), add("t1", "typing"), add("r2", "request"), add("t2", "typing"), add("b2", "background")];
+  const all = [
+    add("b1", "background"),
+    add("r1", "request"),
+    add("t1", "typing"),
+    add("r2", "request"),
+    add("t2", "typing"),
+    add("b2", "background"),
+  ];
   assert.equal(queue.queued, 6);
   release();
   await Promise.all([held, ...all]);
@@ -85,7 +92,11 @@ test("work that throws frees the queue", async () => {
 });
 
 test("property: never two works between pauses, everything ends, lower never starts while higher waits", async () => {
-  const work = fc.record({ priority: fc.constantFrom<Priority>("typing", "request", "background"), steps: fc.integer({ min: 0, max: 4 }), at: fc.integer({ min: 0, max: 6 }) });
+  const work = fc.record({
+    priority: fc.constantFrom<Priority>("typing", "request", "background"),
+    steps: fc.integer({ min: 0, max: 4 }),
+    at: fc.integer({ min: 0, max: 6 }),
+  });
   await fc.assert(
     fc.asyncProperty(fc.array(work, { maxLength: 12 }), async (works) => {
       const queue = new Queue();
@@ -111,7 +122,10 @@ test("property: never two works between pauses, everything ends, lower never sta
         await tick();
       }
       const done = await Promise.all(all);
-      assert.equal(done.reduce((a, b) => a + b, 0), works.reduce((a, w) => a + w.steps, 0));
+      assert.equal(
+        done.reduce((a, b) => a + b, 0),
+        works.reduce((a, w) => a + w.steps, 0),
+      );
       assert.equal(queue.busy, null);
       assert.equal(queue.queued, 0);
     }),

@@ -35,6 +35,11 @@ export class Queue {
     return this.begun.at(-1)?.name ?? null;
   }
 
+  /** Names of begun works that wait inside `pause`. */
+  get paused(): string[] {
+    return this.begun.slice(0, -1).map(({ name }) => name);
+  }
+
   get queued(): number {
     return ORDER.reduce((sum, priority) => sum + this.waiting[priority].length, 0);
   }

@@ -1,6 +1,6 @@
 import type { Calibration } from "../protocol/calibration.js";
-import { cancelled } from "./queue.js";
 import type { NativeContext } from "./native.js";
+import { cancelled } from "./queue.js";
 
 /** Behind a reused prefix, a calibrated prefill evaluates at least this many tokens again, so that its statistics have rows to count. */
 export const CALIBRATED_REFRESH = 64;

@@ -181,6 +181,8 @@ export interface HeadSinks {
 
 export interface LogitsParams extends PromptParams {
   calibration: Calibration | null;
+  /** A prompt longer than the segment is evaluated in several, statistics running on, instead of being refused. */
+  split?: boolean;
   /** Tokens fed one by one after the prompt (decode steps). */
   forced?: number[];
 }
@@ -367,7 +369,8 @@ export interface BenchRow {
 
 /** Requests host or cli -> engine. Every one settles: result, ActError, or `engine-gone`. */
 export interface EngineRequests {
-  handshake: { params: Record<string, never>; result: EngineInfo };
+  /** `probe`: load every installed backend to see what it holds (takes a second each); otherwise only the CPU is looked into. */
+  handshake: { params: { probe?: boolean }; result: EngineInfo };
   load: { params: LoadParams; result: ModelInfo };
   unload: { params: Record<string, never>; result: null };
   count: { params: CountParams; result: { tokens: number } };

@@ -1,0 +1,258 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { IPCMessageReader, IPCMessageWriter } from "vscode-jsonrpc/node";
+import {
+  type EngineEvents,
+  type EngineInfo,
+  type EngineMethod,
+  type LoadParams,
+  type ModelInfo,
+  PROTOCOL_VERSION,
+} from "../protocol/engine.js";
+import { ActError } from "../protocol/errors.js";
+import { Caller, type Params, type RequestOptions, type Result } from "../protocol/rpc.js";
+
+/** Starts the engine process, watches over it, and starts it again when it dies. Shared by host and cli. */
+
+export interface EngineClientOptions {
+  /** The engine bundle, dist/engine.mjs. */
+  entry: string;
+  env?: NodeJS.ProcessEnv;
+  onLog?(level: EngineEvents["log"]["level"], text: string): void;
+  onState?(state: EngineState): void;
+  onHeartbeat?(beat: EngineEvents["heartbeat"]): void;
+  /** Called with the file whose load crashed the engine. It is not loaded again by itself. */
+  onLoadCrash?(path: string): void;
+  /** A heartbeat comes every 500 ms; without one for this long the engine is called hung. */
+  hangMs?: number;
+  /** The engine must answer its handshake within this time. */
+  startMs?: number;
+  /** Waits before the first, second… restart after a crash. As many crashes in a row as there are entries, plus one, stop the restarts. */
+  backoffMs?: readonly number[];
+}
+
+/** `down`: not started, or ended on purpose. `crashed`: given up after crashes in a row; `restart()` is the way on. */
+export type EngineState =
+  | { kind: "down" }
+  | { kind: "starting" }
+  | { kind: "ready"; info: EngineInfo; model: ModelInfo | null }
+  | { kind: "crashed"; reason: string };
+
+/** A crash this long after the start is not "in a row" with the ones before. */
+const STABLE_MS = 60_000;
+const STDERR_TAIL = 2000;
+
+interface Running {
+  child: ChildProcess;
+  caller: Caller;
+  info: EngineInfo;
+}
+
+export class EngineClient {
+  private running: Promise<Running> | null = null;
+  private child: ChildProcess | null = null;
+  private current: EngineState = { kind: "down" };
+  private crashes = 0;
+  private startedAt = 0;
+  private retry: NodeJS.Timeout | null = null;
+  private disposed = false;
+  /** What is loaded again after a restart. */
+  private lastLoad: LoadParams | null = null;
+  private loading: LoadParams | null = null;
+
+  constructor(private readonly options: EngineClientOptions) {}
+
+  get state(): EngineState {
+    return this.current;
+  }
+
+  /** Process id of the running engine, for diagnostics. */
+  get pid(): number | undefined {
+    return this.child?.pid;
+  }
+
+  /**
+   * Sends a request, starting the engine where needed. Always settles: with the result, with an ActError of the engine, with `cancelled`, or
+   * with `engine-gone` saying what happened to the process.
+   */
+  async request<M extends EngineMethod>(method: M, params: Params<M>, options: RequestOptions<M> = {}): Promise<Result<M>> {
+    if (method === "load") return (await this.load(params as LoadParams, options as RequestOptions<"load">)) as Result<M>;
+    const { caller } = await this.start();
+    const result = await caller.request(method, params, options);
+    // An answer to real work says that this engine is sound again.
+    if (method !== "handshake") this.crashes = 0;
+    if (method === "unload") this.lastLoad = null;
+    return result;
+  }
+
+  /** Starts the engine if it is not running; resolves when it has answered its handshake and has its model back. */
+  async info(): Promise<EngineInfo> {
+    return (await this.start()).info;
+  }
+
+  /** Ends the engine and starts anew, also after the restarts were given up. */
+  async restart(): Promise<EngineInfo> {
+    this.crashes = 0;
+    this.stop("The engine was restarted.");
+    return await this.info();
+  }
+
+  /** Ends the engine for good; what is pending is rejected with `engine-gone`. */
+  dispose(): void {
+    this.disposed = true;
+    this.stop("The engine was stopped.");
+  }
+
+  private async load(params: LoadParams, options: RequestOptions<"load">): Promise<ModelInfo> {
+    const { caller, info } = await this.start();
+    this.loading = params;
+    try {
+      const model = await caller.request("load", params, options);
+      this.lastLoad = params;
+      this.loading = null;
+      this.set({ kind: "ready", info, model });
+      return model;
+    } catch (error) {
+      // When the engine died, `died` still has to see which file it was loading; it clears the mark itself.
+      if (!(error instanceof ActError && error.code === "engine-gone")) this.loading = null;
+      throw error;
+    }
+  }
+
+  private start(): Promise<Running> {
+    if (this.disposed) return Promise.reject(new ActError("engine-gone", "The engine was stopped."));
+    if (this.current.kind === "crashed") return Promise.reject(new ActError("engine-gone", this.current.reason));
+    if (this.retry) {
+      clearTimeout(this.retry);
+      this.retry = null;
+    }
+    this.running ??= this.launch();
+    return this.running;
+  }
+
+  private async launch(): Promise<Running> {
+    this.set({ kind: "starting" });
+    this.startedAt = Date.now();
+    const child = fork(this.options.entry, [], {
+      execPath: process.execPath,
+      execArgv: [],
+      env: { ...process.env, ...this.options.env, ELECTRON_RUN_AS_NODE: "1" },
+      // Typed arrays cross as they are.
+      serialization: "advanced",
+      // Nothing the engine prints may end up in a JSON document on our standard output.
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
+    this.child = child;
+    let stderr = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      stderr = (stderr + chunk.toString("utf8")).slice(-STDERR_TAIL);
+    });
+    const caller = new Caller(new IPCMessageReader(child), new IPCMessageWriter(child));
+    let killed: string | null = null;
+    const kill = (why: string) => {
+      killed = why;
+      child.kill("SIGKILL");
+    };
+    let watchdog = setTimeout(() => kill("did not start in time"), this.options.startMs ?? 60_000);
+    const gone = (what: string) => {
+      clearTimeout(watchdog);
+      const reason = killed ?? what;
+      caller.close(new ActError("engine-gone", `The engine process ${reason} while it worked on this request.`));
+      this.died(child, reason, stderr);
+    };
+    child.once("exit", (code, signal) => gone(signal ? `was ended by ${signal}` : `ended with code ${code}`));
+    child.once("error", (error) => gone(`could not be started (${error.message})`));
+    caller.on("log", ({ level, text }) => this.options.onLog?.(level, text));
+    const hangMs = this.options.hangMs ?? 5000;
+    const alive = () => {
+      clearTimeout(watchdog);
+      // Twice, because timers of a process that was itself held up (suspended, in a debugger) fire before the messages that wait are read.
+      watchdog = setTimeout(() => {
+        watchdog = setTimeout(() => kill("stopped answering"), hangMs / 5);
+      }, hangMs);
+    };
+    caller.on("heartbeat", (beat) => {
+      alive();
+      this.options.onHeartbeat?.(beat);
+    });
+
+    const info = await caller.request("handshake", {});
+    if (this.child === child) alive();
+    if (info.protocol !== PROTOCOL_VERSION) {
+      this.stop("The engine speaks another protocol.");
+      const reason = `The engine speaks protocol ${info.protocol}, this program ${PROTOCOL_VERSION}. Reinstall the extension so that both come from one build.`;
+      this.set({ kind: "crashed", reason });
+      throw new ActError("engine-gone", reason);
+    }
+    const model = this.lastLoad ? await this.reload(caller, this.lastLoad) : null;
+    this.set({ kind: "ready", info, model });
+    return { child, caller, info };
+  }
+
+  /** The model from before the crash. When it cannot be had any more, the engine goes on without one and the next request says so. */
+  private async reload(caller: Caller, params: LoadParams): Promise<ModelInfo | null> {
+    this.loading = params;
+    try {
+      const model = await caller.request("load", params);
+      this.loading = null;
+      return model;
+    } catch (error) {
+      if (error instanceof ActError && error.code === "engine-gone") throw error;
+      this.loading = null;
+      this.lastLoad = null;
+      this.options.onLog?.("error", `The model could not be loaded again: ${error instanceof Error ? error.message : String(error)}`);
+      return null;
+    }
+  }
+
+  private died(child: ChildProcess, what: string, stderr: string): void {
+    if (this.child !== child) return; // ended on purpose by stop()
+    this.child = null;
+    this.running = null;
+    this.options.onLog?.("error", `The engine process ${what}.${stderr.trim() === "" ? "" : `\n${stderr.trim()}`}`);
+    const { loading } = this;
+    this.loading = null;
+    if (loading) {
+      this.lastLoad = null;
+      this.options.onLoadCrash?.(loading.path);
+    }
+    if (Date.now() - this.startedAt > STABLE_MS) this.crashes = 0;
+    const wait = (this.options.backoffMs ?? [100, 500])[this.crashes];
+    this.crashes++;
+    if (wait === undefined) {
+      const reason = `The engine process ${what}; that was the ${ordinal(this.crashes)} crash in a row, so it is not started again by itself. Use "ACT: Restart Engine" or choose another model; the log shows what it said.`;
+      this.set({ kind: "crashed", reason });
+      return;
+    }
+    this.set({ kind: "starting" });
+    this.retry = setTimeout(() => {
+      this.retry = null;
+      // Its failure is handled by its own exit event; whoever asks next gets the error.
+      this.start().catch(() => {});
+    }, wait);
+  }
+
+  private stop(reason: string): void {
+    if (this.retry) clearTimeout(this.retry);
+    this.retry = null;
+    const { child, running } = this;
+    this.child = null;
+    this.running = null;
+    this.loading = null;
+    running?.then(
+      ({ caller }) => caller.close(new ActError("engine-gone", reason)),
+      () => {},
+    );
+    if (child?.connected) child.disconnect();
+    child?.kill("SIGKILL");
+    this.set({ kind: "down" });
+  }
+
+  private set(state: EngineState): void {
+    this.current = state;
+    this.options.onState?.(state);
+  }
+}
+
+function ordinal(n: number): string {
+  return n === 1 ? "first" : n === 2 ? "second" : n === 3 ? "third" : `${n}th`;
+}

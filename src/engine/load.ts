@@ -1,0 +1,46 @@
+import { stat } from "node:fs/promises";
+import { ActError } from "../protocol/errors.js";
+import { fileSha256 } from "../store/file-hash.js";
+import { check, schemas } from "./check.js";
+import type { Engine, Handler } from "./engine.js";
+import { Model } from "./model.js";
+import { readHeader } from "./native.js";
+
+export const load: Handler<"load"> = async (engine, params, call) => {
+  check(schemas.load, params);
+  return await engine.queue.run("load", "request", call.signal, async () => {
+    refuseDuringBackgroundWork(engine);
+    const header = await readHeader(params.path);
+    const { size } = await stat(params.path);
+    const { backend, reason } = await engine.backends.choose(params.backend);
+    await drop(engine);
+    const sha256 = await fileSha256(params.path, call.signal);
+    const file = { sha256, bytes: size, shape: header.shape, trainContext: header.trainContext, backendReason: reason };
+    const model = await Model.load(backend, params, file, (fraction) => call.progress({ fraction }), call.signal);
+    engine.loaded = model;
+    engine.log(
+      "info",
+      `Loaded ${model.info.name} (${params.path}) on ${model.info.backend}: ${model.info.contextSize} tokens of context, FlashAttention ${model.info.flashAttention ? "on" : "off"}.`,
+    );
+    return model.info;
+  });
+};
+
+export const unload: Handler<"unload"> = async (engine, _params, call) =>
+  await engine.queue.run("unload", "request", call.signal, async () => {
+    refuseDuringBackgroundWork(engine);
+    await drop(engine);
+    return null;
+  });
+
+/** Background work is paused, not ended, while a request runs: the model must not be taken from under it. */
+function refuseDuringBackgroundWork(engine: Engine): void {
+  const paused = engine.queue.paused;
+  if (paused.length > 0) throw new ActError("usage", `The model is in use by ${paused.join(", ")}. Cancel that first.`);
+}
+
+async function drop(engine: Engine): Promise<void> {
+  const model = engine.loaded;
+  engine.loaded = null;
+  await model?.dispose();
+}

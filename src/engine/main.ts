@@ -1,0 +1,48 @@
+import { IPCMessageReader, IPCMessageWriter } from "vscode-jsonrpc/node";
+import type { EngineMethod } from "../protocol/engine.js";
+import { type Call, type Handlers, serve } from "../protocol/rpc.js";
+import { Backends } from "./backends.js";
+import { chat } from "./chat.js";
+import { complete } from "./complete.js";
+import { count, tokenize } from "./count.js";
+import { Engine, type Handler } from "./engine.js";
+import { handshake } from "./handshake.js";
+import { infill } from "./infill.js";
+import { load, unload } from "./load.js";
+import { logits } from "./logits.js";
+import { headMatrix, sinks } from "./sinks.js";
+
+/** The engine process: forked by src/client, ends with its parent. Everything it can do, one handler per deed. */
+const deeds = { handshake, load, unload, count, tokenize, complete, infill, chat, logits, sinks, headMatrix } satisfies {
+  [M in EngineMethod]?: Handler<M>;
+};
+
+const HEARTBEAT_MS = 500;
+
+if (!process.send) {
+  process.stderr.write("This is the engine process of ACT; it is started by the extension or by the act command, not by hand.\n");
+  process.exit(2);
+}
+
+const engine = new Engine(new Backends((level, text) => log(level, text)), log);
+const handlers = Object.fromEntries(
+  Object.entries(deeds).map(([method, handler]) => [
+    method,
+    (params: unknown, call: Call<EngineMethod>) => (handler as Handler<EngineMethod>)(engine, params as never, call),
+  ]),
+) as Handlers;
+const server = serve(new IPCMessageReader(process), new IPCMessageWriter(process), handlers);
+
+function log(level: "error" | "warn" | "info" | "debug", text: string): void {
+  server.notify("log", { level, text });
+}
+
+setInterval(() => {
+  const { busy, queued } = engine.queue;
+  server.notify("heartbeat", { busy, queued, tokensPerSecond: engine.tokensPerSecond });
+}, HEARTBEAT_MS);
+
+// Native threads may be in the middle of a graph: an orderly exit would wait for them or trip over them.
+process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
+// Ctrl-C in a terminal reaches the whole group; the parent decides when the engine ends.
+process.on("SIGINT", () => {});
