@@ -21,7 +21,7 @@ function source(bytes: Uint8Array): ByteSource & { largest: number } {
 
 const read = (bytes: Uint8Array): GgufHeader => readGguf(source(bytes));
 
-function refused(change: (spec: GgufSpec) => void, message: RegExp): void {
+function refused(change: (spec: GgufSpec) => unknown, message: RegExp): void {
   const spec = tinyLlama();
   change(spec);
   assert.throws(
@@ -84,9 +84,9 @@ test("what is refused, and in which words", () => {
     spec.metadata.push([key, value]);
   };
   const tensor = (change: Partial<GgufSpec["tensors"][0]>) => (spec: GgufSpec) => void Object.assign(spec.tensors[2] ?? {}, change);
-  refused((spec) => void (spec.version = 1), /version 1/);
-  refused((spec) => void (spec.version = 4), /version 4/);
-  refused((spec) => void (spec.version = 0x03000000), /other byte order/);
+  refused((spec) => Object.assign(spec, { version: 1 }), /version 1/);
+  refused((spec) => Object.assign(spec, { version: 4 }), /version 4/);
+  refused((spec) => Object.assign(spec, { version: 0x03000000 }), /other byte order/);
   refused((spec) => void spec.metadata.push(["general.name", { type: "u32", value: 1 }]), /"general.name" appears twice/);
   refused((spec) => void spec.metadata.push(["", { type: "u32", value: 1 }]), /is empty/);
   refused(set("general.architecture", { type: "u32", value: 1 }), /architecture/);
@@ -172,7 +172,7 @@ test("20,000 mutations: a header or a sentence, never a crash, a hang or a large
   let slowest = 0;
   for (let i = 0; i < 20_000; i++) {
     // Half of them hit the header only: most of the file is tensor data that nobody reads.
-    const bytes = i % 2 ? mutate(original, rng) : new Uint8Array([...mutate(header, rng), ...original.subarray(header.length)]);
+    const bytes = i % 2 ? mutate(original, rng) : Buffer.concat([mutate(header, rng), original.subarray(header.length)]);
     const file = source(bytes);
     const started = performance.now();
     try {
