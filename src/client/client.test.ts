@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { afterEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CompleteParams } from "../protocol/engine.js";
@@ -113,10 +114,10 @@ test("an engine that crashes at its start ends in the crashed state", async () =
 
 test("a load that crashes the engine names its file, and the file is not loaded again", async () => {
   const crashed: string[] = [];
-  make({ onLoadCrash: (path) => crashed.push(path) });
+  make({ quarantine: async (path, reason) => void crashed.push(`${path}: ${reason}`) });
   await client.request("load", { path: "good.gguf" });
   await assert.rejects(client.request("load", { path: "crash.gguf" }), { code: "engine-gone" });
-  assert.deepEqual(crashed, ["crash.gguf"]);
+  assert.deepEqual(crashed, ["crash.gguf: the engine process was ended by SIGABRT"]);
   assert.equal((await client.request("complete", prompt("model"))).text, "null");
 });
 
@@ -141,19 +142,24 @@ test("dispose rejects what is pending and ends the process", async () => {
 
 test("the engine ends with its parent, however that ends", async () => {
   make();
-  // A parent of its own that starts an engine and is then killed.
-  const code = `const {fork} = require("node:child_process"); const c = fork(${JSON.stringify(entry)}, {serialization: "advanced"}); process.send(c.pid); setInterval(() => {}, 1000);`;
-  const parent = spawn(process.execPath, ["-e", code], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
-  const [pid] = (await once(parent, "message")) as [number];
-  process.kill(pid, 0);
-  parent.kill("SIGKILL");
-  await gone(pid);
+  // Parents of their own that start an engine and are then killed: before any message, and after one.
+  for (const talk of ["", `c.send({ id: 1, method: "handshake", params: {} });`]) {
+    const code = `const {fork} = require("node:child_process"); const c = fork(${JSON.stringify(entry)}, {serialization: "advanced"}); ${talk} process.send(c.pid); setInterval(() => {}, 1000);`;
+    const parent = spawn(process.execPath, ["-e", code], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+    const [pid] = (await once(parent, "message")) as [number];
+    await sleep(100);
+    process.kill(pid, 0);
+    parent.kill("SIGKILL");
+    await gone(pid);
+  }
 });
 
+/** Waits until a process has ended; one that only waits for its new parent to collect it (a zombie) has. */
 async function gone(pid: number): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < 500; tries++) {
     try {
       process.kill(pid, 0);
+      if (/\) Z /.test(await readFile(`/proc/${pid}/stat`, "utf8").catch(() => ""))) return;
     } catch {
       return;
     }

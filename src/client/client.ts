@@ -10,6 +10,7 @@ import {
 } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
 import { Caller, type Params, type RequestOptions, type Result } from "../protocol/rpc.js";
+import { quarantine } from "../store/quarantine.js";
 
 /** Starts the engine process, watches over it, and starts it again when it dies. Shared by host and cli. */
 
@@ -20,8 +21,10 @@ export interface EngineClientOptions {
   onLog?(level: EngineEvents["log"]["level"], text: string): void;
   onState?(state: EngineState): void;
   onHeartbeat?(beat: EngineEvents["heartbeat"]): void;
-  /** Called with the file whose load crashed the engine. It is not loaded again by itself. */
+  /** Told of a file whose load crashed the engine. */
   onLoadCrash?(path: string): void;
+  /** Notes a file whose load crashed the engine, so that it is not tried again. Default: the store's quarantine. */
+  quarantine?(path: string, reason: string): Promise<void>;
   /** A heartbeat comes every 500 ms; without one for this long the engine is called hung. */
   hangMs?: number;
   /** The engine must answer its handshake within this time. */
@@ -40,6 +43,8 @@ export type EngineState =
 /** A crash this long after the start is not "in a row" with the ones before. */
 const STABLE_MS = 60_000;
 const STDERR_TAIL = 2000;
+/** Ends that say nothing about the file that was being loaded. */
+const STOPPED_FROM_OUTSIDE = /SIGKILL|SIGTERM|SIGINT|SIGHUP|did not start/;
 
 interface Running {
   child: ChildProcess;
@@ -214,6 +219,7 @@ export class EngineClient {
     if (loading) {
       this.lastLoad = null;
       this.options.onLoadCrash?.(loading.path);
+      if (!STOPPED_FROM_OUTSIDE.test(what)) this.quarantine(loading.path, `the engine process ${what}`);
     }
     if (Date.now() - this.startedAt > STABLE_MS) this.crashes = 0;
     const wait = (this.options.backoffMs ?? [100, 500])[this.crashes];
@@ -229,6 +235,12 @@ export class EngineClient {
       // Its failure is handled by its own exit event; whoever asks next gets the error.
       this.start().catch(() => {});
     }, wait);
+  }
+
+  private quarantine(path: string, reason: string): void {
+    (this.options.quarantine ?? quarantine)(path, reason).catch((error: unknown) =>
+      this.options.onLog?.("warn", `${path} could not be put on the list of files that crash: ${String(error)}`),
+    );
   }
 
   private stop(reason: string): void {

@@ -4,18 +4,18 @@ import { fileSha256 } from "../store/file-hash.js";
 import { check, schemas } from "./check.js";
 import type { Engine, Handler } from "./engine.js";
 import { Model } from "./model.js";
-import { readHeader } from "./native.js";
+import { preflight } from "./preflight.js";
 
 export const load: Handler<"load"> = async (engine, params, call) => {
   check(schemas.load, params);
   return await engine.queue.run("load", "request", call.signal, async () => {
     refuseDuringBackgroundWork(engine);
-    const header = await readHeader(params.path);
+    const header = await preflight(params.path);
     const { size } = await stat(params.path);
     const { backend, reason } = await engine.backends.choose(params.backend);
     await drop(engine);
     const sha256 = await fileSha256(params.path, call.signal);
-    const file = { sha256, bytes: size, shape: header.shape, trainContext: header.trainContext, backendReason: reason };
+    const file = { sha256, bytes: size, shape: header, trainContext: header.trainContext, backendReason: reason };
     const model = await Model.load(backend, params, file, (fraction) => call.progress({ fraction }), call.signal);
     engine.loaded = model;
     engine.log(

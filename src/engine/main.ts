@@ -38,11 +38,17 @@ function log(level: "error" | "warn" | "info" | "debug", text: string): void {
 }
 
 setInterval(() => {
+  // "disconnect" is not emitted when the parent dies before its first message.
+  if (!process.connected) die();
   const { busy, queued } = engine.queue;
   server.notify("heartbeat", { busy, queued, tokensPerSecond: engine.tokensPerSecond });
 }, HEARTBEAT_MS);
 
-// Native threads may be in the middle of a graph: an orderly exit would wait for them or trip over them.
-process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
+process.on("disconnect", die);
 // Ctrl-C in a terminal reaches the whole group; the parent decides when the engine ends.
 process.on("SIGINT", () => {});
+
+/** Native threads may be in the middle of a graph: an orderly exit would wait for them or trip over them. */
+function die(): void {
+  process.kill(process.pid, "SIGKILL");
+}

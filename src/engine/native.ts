@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { getLlama, type Llama, LlamaLogLevel, type LlamaModel, NoBinaryFoundError, readGgufFileInfo } from "node-llama-cpp";
+import { getLlama, type Llama, LlamaLogLevel, type LlamaModel, NoBinaryFoundError } from "node-llama-cpp";
 import type { Calibration } from "../protocol/calibration.js";
 import type { BackendInfo, BackendName, HeadSinks, LoadParams } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
@@ -143,7 +143,7 @@ export class Backend {
       const llama = await getLlama({
         build: "never",
         gpu: name === "cpu" ? false : name,
-        logLevel: LlamaLogLevel.debug,
+        logLevel: LlamaLogLevel.info,
         logger,
         skipDownload: true,
       });
@@ -229,23 +229,6 @@ export function installedBackends(): { name: BackendName; ours: boolean }[] {
   }
   found.push({ name: "cpu", ours: local.includes(`${platform}-${process.arch}`) });
   return found;
-}
-
-export async function readHeader(path: string) {
-  const info = await readGgufFileInfo(path, { sourceType: "filesystem" });
-  const meta = info.architectureMetadata;
-  const first = (value: unknown) => Number(Array.isArray(value) ? value[0] : (value ?? 0));
-  const heads = first(meta?.attention?.head_count);
-  return {
-    trainContext: Number(meta?.context_length ?? 0),
-    shape: {
-      layers: Number(meta?.block_count ?? 0),
-      heads,
-      kvHeads: first(meta?.attention?.head_count_kv) || heads,
-      embedding: Number(meta?.embedding_length ?? 0),
-      vocabulary: info.metadata?.tokenizer?.ggml?.tokens?.length ?? 0,
-    },
-  };
 }
 
 export class NativeModel {
@@ -375,7 +358,7 @@ export class NativeModel {
         `llama.cpp could not create a context of ${sequences} x ${cells} tokens${said ? ` (${said})` : ""}. Ask for a smaller context, or another cache type.`,
       );
     }
-    const resolved = this.backend.logged(/flash attention was auto/i).at(-1);
+    const resolved = this.backend.logged(/flash attention (enabled|disabled|not)/i).at(-1);
     const flash = flashAttention === "auto" ? resolved !== undefined && /enabled/i.test(resolved) : flashAttention === "on";
     return new NativeContext(this, addon, { ...options, contextSize: cells }, flash);
   }
@@ -557,7 +540,10 @@ export class NativeContext {
       if (calibration) throw stockBinary("calibrate attention heads");
       return;
     }
-    if (!calibration || calibration.heads.length === 0) return this.addon.actSetCalibration(sequence, null);
+    if (!calibration || calibration.heads.length === 0) {
+      this.addon.actSetCalibration(sequence, null);
+      return;
+    }
     this.addon.actSetCalibration(sequence, {
       method: calibration.method === "act" ? 0 : 1,
       beta: calibration.beta,
