@@ -56,6 +56,7 @@ export function toJson(data: SinkData): string {
   return [...jsonChunks(data)].join("");
 }
 
-function csvField(text: string): string {
+/** A field of RFC 4180. */
+export function csvField(text: string): string {
   return /[",\r\n]/.test(text) || text !== text.trim() ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -38,12 +38,13 @@ export function limitOf(threshold: Threshold, keys: number): number {
   return threshold.mode === "fixed" ? threshold.value : threshold.value / Math.max(1, keys);
 }
 
-/** The published rule for one head: candidates are strictly above the limit, the lowest of them is the initial sink and exempt. */
+/** The published rule for one head: candidates are strictly above the limit (compared in float32, as the engine does), the lowest of them is the initial sink and exempt. */
 export function sinksAt(means: Float32Array, limit: number): Pick<HeadSinks, "exempt" | "positions"> {
+  const bound = Math.fround(limit);
   let exempt: number | null = null;
   const positions: number[] = [];
   for (let key = 0; key < means.length; key++) {
-    if (!((means[key] as number) > limit)) continue;
+    if (!((means[key] as number) > bound)) continue;
     if (exempt === null) exempt = key;
     else positions.push(key);
   }

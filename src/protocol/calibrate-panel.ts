@@ -4,6 +4,7 @@ import { EvidenceSchema, HeadSchema, MethodSchema } from "./calibration.js";
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const interval = v.tuple([v.number(), v.number()]);
+const floats = v.custom<Float32Array>((value) => value instanceof Float32Array, "must be 32-bit floats");
 
 export const PARTS = ["baseline", "choose", "validate", "confirm"] as const;
 export const PartSchema = v.picklist(PARTS);
@@ -35,10 +36,10 @@ export const CalibrateSnapshotSchema = v.object({
   scores: v.object({
     layers: count,
     heads: count,
-    gain: v.instance(Float32Array),
-    halfWidth: v.instance(Float32Array),
-    items: v.instance(Uint32Array),
-    states: v.instance(Uint8Array),
+    gain: floats,
+    halfWidth: floats,
+    items: v.custom<Uint32Array>((value) => value instanceof Uint32Array, "must be 32-bit counts"),
+    states: v.custom<Uint8Array>((value) => value instanceof Uint8Array, "must be bytes"),
   }),
 });
 export type CalibrateSnapshot = v.InferOutput<typeof CalibrateSnapshotSchema>;

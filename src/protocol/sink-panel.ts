@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { HeadSchema, MethodSchema, ThresholdSchema } from "./calibration.js";
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-const floats = v.instance(Float32Array);
+const floats = v.custom<Float32Array>((value) => value instanceof Float32Array, "must be 32-bit floats");
 const range = v.tuple([count, count]);
 
 /** Which prompt is looked at: that of the last ghost text, of the chat's last turn, the editor's selection, or a typed one. */
@@ -102,7 +102,12 @@ export const SinkPanelUpSchema = v.variant("type", [
   v.object({ type: v.literal("threshold"), threshold: ThresholdSchema }),
   /** Marks the sinks of one head (of the average over all heads where null) in the source file. */
   v.object({ type: v.literal("decorate"), on: v.boolean(), head: v.nullable(HeadSchema) }),
-  v.object({ type: v.literal("export"), format: v.picklist(EXPORT_FORMATS), name: v.string(), bytes: v.instance(Uint8Array) }),
+  v.object({
+    type: v.literal("export"),
+    format: v.picklist(EXPORT_FORMATS),
+    name: v.string(),
+    bytes: v.custom<Uint8Array>((value) => value instanceof Uint8Array, "must be bytes"),
+  }),
   v.object({ type: v.literal("calibrate") }),
 ]);
 export type SinkPanelUp = v.InferOutput<typeof SinkPanelUpSchema>;

@@ -1,0 +1,45 @@
+import { cssColour, type Palette, type Rgb } from "../src/core/colour.js";
+import { place, readable, type Scale, ticks } from "../src/core/scale.js";
+import { imageOf } from "./cell-canvas.js";
+import { h } from "./dom.js";
+import { paintCells } from "./paint/raster.js";
+
+export interface LegendContent {
+  title: string;
+  palette: Palette;
+  scale: Scale;
+  diverging?: boolean;
+  /** Colours that are not on the scale, such as the upper triangle's. */
+  others?: readonly { colour: Rgb; label: string }[];
+}
+
+/** A colour bar with numbers under it. */
+export class Legend {
+  readonly element = h("div", { class: "legend" });
+
+  update({ title, palette, scale, diverging = false, others = [] }: LegendContent): void {
+    const ramp = Float32Array.from({ length: 256 }, (_, index) => index / 255);
+    const bar = imageOf(paintCells(ramp, 256, 1, { palette, scale: { kind: "linear", max: 1 }, missing: null }));
+    bar.setAttribute("aria-hidden", "true");
+    const marks = diverging
+      ? [-scale.max, 0, scale.max].map((value) => ({ value, at: (value / scale.max + 1) / 2 }))
+      : ticks(scale).map((value) => ({ value, at: place(value, scale) }));
+    const numbers = marks.map(({ value, at }) => {
+      const label = h("span", {}, `${diverging && value > 0 ? "+" : ""}${readable(value)}`);
+      label.style.left = `${at * 100}%`;
+      if (at === 0) label.classList.add("first");
+      if (at === 1) label.classList.add("last");
+      return label;
+    });
+    const swatches = others.map(({ colour, label }) => {
+      const swatch = h("i", { "aria-hidden": "true" });
+      swatch.style.background = cssColour(colour);
+      return h("span", { class: "swatch" }, swatch, label);
+    });
+    this.element.replaceChildren(
+      h("span", { class: "legend-title" }, `${title}${scale.kind === "log" ? ", log scale" : ""}`),
+      h("div", { class: "legend-bar" }, bar, h("div", { class: "legend-numbers" }, ...numbers)),
+      ...swatches,
+    );
+  }
+}
