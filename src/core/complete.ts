@@ -100,7 +100,7 @@ const MAX_LINE = 5_000;
 export function unsuitable(text: string, offset: number): string | null {
   if (text.length > MAX_FILE) return `The file is larger than ${MAX_FILE / 1e6} million characters.`;
   if (text.slice(0, 8192).includes("\0")) return "The file looks binary.";
-  const start = text.lastIndexOf("\n", offset - 1) + 1;
+  const start = text.slice(0, offset).lastIndexOf("\n") + 1;
   const end = text.indexOf("\n", offset);
   if ((end < 0 ? text.length : end) - start > MAX_LINE) return `The line is longer than ${MAX_LINE} characters, as in minified code.`;
   return null;

@@ -148,7 +148,9 @@ export class Engine implements vscode.Disposable {
           this.publish();
         },
       });
-      this.log.info(`Loaded ${model.name} (${model.backend}, ${model.threads} threads, context ${model.contextSize}) in ${Date.now() - started} ms. ${model.backendReason}`);
+      this.log.info(
+        `Loaded ${model.name} (${model.backend}, ${model.threads} threads, context ${model.contextSize}) in ${Date.now() - started} ms. ${model.backendReason}`,
+      );
       this.registry.note(this.client.pid, params.path, model.memory.modelBytes + model.memory.contextBytes);
       return model;
     } catch (error) {
@@ -178,11 +180,6 @@ export class Engine implements vscode.Disposable {
         const same = beat.busy === this.beat.busy && beat.queued === this.beat.queued && beat.tokensPerSecond === this.beat.tokensPerSecond;
         this.beat = beat;
         if (!same) this.publish();
-      },
-      onLoadCrash: (file) => {
-        this.wanted = null;
-        this.failure = `The engine crashed while it loaded ${path.basename(file)}. The file may be damaged or need more memory than there is; choose another model, or restart the engine to try again.`;
-        this.publish();
       },
     });
   }

@@ -1,3 +1,45 @@
-import type * as vscode from "vscode";
+import * as vscode from "vscode";
+import { Changes } from "./changes.js";
+import { ChatView } from "./chat.js";
+import { InlineCompletions } from "./complete.js";
+import { RepositoryContext } from "./context.js";
+import { Engine } from "./engine.js";
+import { ActiveHeadSet } from "./head-set.js";
+import { LocalModelProvider } from "./language-model.js";
+import { createLog } from "./log.js";
+import { registerMenu } from "./menu.js";
+import { registerParticipant } from "./participant.js";
+import { Pauses, registerPauseCommands } from "./pauses.js";
+import { Privacy } from "./privacy.js";
+import { CompletionRecord } from "./record.js";
+import type { Services } from "./services.js";
+import { Settings } from "./settings.js";
+import { createStatusBar } from "./status.js";
 
-export function activate(_context: vscode.ExtensionContext): void {}
+/** The table of contents: what the extension consists of. Nothing here waits; the engine starts with the first request. */
+export function activate(context: vscode.ExtensionContext): Services {
+  const keep = <T extends vscode.Disposable>(one: T): T => {
+    context.subscriptions.push(one);
+    return one;
+  };
+  const log = createLog(context);
+  const settings = new Settings(log);
+  const engine = keep(new Engine(context, settings, log));
+  const headSet = keep(new ActiveHeadSet(settings, log));
+  const pauses = keep(new Pauses(settings));
+  const privacy = keep(new Privacy(pauses));
+  const record = keep(new CompletionRecord(() => pauses.reason(vscode.window.activeTextEditor?.document) ?? engine.status.problem));
+  const repository = keep(new RepositoryContext(privacy, log));
+  const completions = new InlineCompletions(engine, settings, headSet, pauses, repository, record);
+  const changes = keep(new Changes());
+  const chat = keep(new ChatView(context, engine, settings, headSet, privacy, changes, log));
+  const services: Services = { context, log, settings, engine, headSet, pauses, privacy, record, completions, chat };
+
+  keep(vscode.languages.registerInlineCompletionItemProvider({ pattern: "**" }, completions));
+  keep(new LocalModelProvider(engine, settings, headSet));
+  keep(registerParticipant(context, engine, settings, headSet, privacy));
+  keep(registerPauseCommands(settings));
+  keep(registerMenu(engine, headSet, pauses, settings, log));
+  keep(createStatusBar(engine, headSet, pauses));
+  return services;
+}

@@ -62,13 +62,20 @@ export function availableMemory(): number {
  */
 export async function checkMemory(path: string, registry: EngineRegistry): Promise<void> {
   const file = await stat(path).catch(() => null);
-  if (!file?.isFile()) throw new ActError("model-file", `The model file ${path} is not there. Choose another model, or correct the setting act.model.path.`);
+  if (!file?.isFile())
+    throw new ActError("model-file", `The model file ${path} is not there. Choose another model, or correct the setting act.model.path.`);
   const others = registry.others();
   const shared = others.some((other) => other.model === path);
   const needed = shared ? 0 : file.size;
   const available = availableMemory();
   if (needed <= available) return;
   const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-  const busy = others.length === 0 ? "" : ` ${others.length === 1 ? "Another window has" : `${others.length} other windows have`} a model loaded (${gib(others.reduce((sum, o) => sum + o.bytes, 0))}): stop its engine first, or choose the same model there and share it.`;
-  throw new ActError("model-memory", `The model needs ${gib(needed)} of memory and ${gib(available)} are free.${busy} Choose a smaller model, or close other programs.`);
+  const busy =
+    others.length === 0
+      ? ""
+      : ` ${others.length === 1 ? "Another window has" : `${others.length} other windows have`} a model loaded (${gib(others.reduce((sum, o) => sum + o.bytes, 0))}): stop its engine first, or choose the same model there and share it.`;
+  throw new ActError(
+    "model-memory",
+    `The model needs ${gib(needed)} of memory and ${gib(available)} are free.${busy} Choose a smaller model, or close other programs.`,
+  );
 }

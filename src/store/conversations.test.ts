@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import fs from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import { describe, it } from "node:test";
+import type { Conversation } from "../protocol/chat.js";
+import { ConversationStore } from "./conversations.js";
+
+const conversation = (id: string, updated: number): Conversation => ({
+  schema: 1,
+  id,
+  title: id,
+  created: 0,
+  updated,
+  act: "off",
+  draft: "half a thought",
+  attachments: [],
+  turns: [
+    { id: "t", question: "why 😀?", attachments: [], chosen: 0, leftOut: 0, answers: [{ act: false, text: "be", state: "streaming" }] },
+  ],
+});
+
+async function store(): Promise<ConversationStore> {
+  return new ConversationStore(path.join(await fs.mkdtemp(path.join(os.tmpdir(), "act-conversations-")), "chat"));
+}
+
+describe("the store of conversations", () => {
+  it("gives back what was saved, newest first, and an interrupted answer as stopped", async () => {
+    const one = await store();
+    await one.save(conversation("a", 1));
+    await one.save(conversation("b", 2));
+    const { conversations, damaged } = await one.list();
+    assert.deepEqual(
+      conversations.map((c) => c.id),
+      ["b", "a"],
+    );
+    assert.deepEqual(damaged, []);
+    assert.equal(conversations[0]?.draft, "half a thought");
+    assert.equal(conversations[0]?.turns[0]?.answers[0]?.state, "stopped");
+    assert.equal(conversations[0]?.turns[0]?.answers[0]?.text, "be");
+  });
+  it("keeps the last of many writes", async () => {
+    const one = await store();
+    await Promise.all(Array.from({ length: 20 }, (_, i) => one.save({ ...conversation("a", i), title: `title ${i}` })));
+    assert.equal((await one.list()).conversations[0]?.title, "title 19");
+  });
+  it("is not stopped by a damaged file, and leaves it there", async () => {
+    const one = await store();
+    await one.save(conversation("a", 1));
+    await fs.writeFile(path.join(one.folder, "broken.json"), '{"schema":1,');
+    await fs.writeFile(path.join(one.folder, "other.json"), JSON.stringify(conversation("a", 3)));
+    const { conversations, damaged } = await one.list();
+    assert.equal(conversations.length, 1);
+    assert.deepEqual(damaged.sort(), ["broken.json", "other.json"]);
+    await fs.access(path.join(one.folder, "broken.json"));
+  });
+  it("deletes, and never leaves its folder", async () => {
+    const one = await store();
+    await one.save(conversation("a", 1));
+    await one.delete("a");
+    assert.deepEqual((await one.list()).conversations, []);
+    await assert.rejects(one.delete("../../etc/passwd"));
+  });
+});
