@@ -22,6 +22,7 @@ export function pageFor(webview: vscode.Webview, extension: vscode.Uri, view: st
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta property="csp-nonce" content="${nonce}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${title}</title>
 <link rel="stylesheet" nonce="${nonce}" href="${file(`${view}.css`)}">

@@ -101,5 +101,5 @@ async function bundleFixtures(): Promise<Map<string, Uint8Array>> {
 }
 
 function pageOf(view: string): string {
-  return `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>${view}</title><link rel="stylesheet" href="/${view}.css"></head><body><main id="root"></main><script type="module" nonce="${NONCE}" src="/${view}.js"></script></body></html>`;
+  return `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta property="csp-nonce" content="${NONCE}"><title>${view}</title><link rel="stylesheet" href="/${view}.css"></head><body><main id="root"></main><script type="module" nonce="${NONCE}" src="/${view}.js"></script></body></html>`;
 }
