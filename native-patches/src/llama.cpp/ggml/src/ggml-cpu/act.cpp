@@ -1,0 +1,783 @@
+// GGML_OP_ACT on the CPU; ggml-act.h says what is computed and in which stages.
+//
+// Two forms of the same stages:
+//   blocks  (prefill)  a thread takes (key/value group, block of rows) items; the group's keys are transposed once
+//                      into tiles so that Q*K^T is a GEMM whose result stays in cache for the softmax and the sums
+//   few     (decode)   up to FEW_ROWS rows: the threads share the keys, then each takes whole heads
+
+#include "act.h"
+
+#include "ggml-act.h"
+#include "ggml-cpu-impl.h"
+#include "ggml-cpu.h"
+#include "ggml-impl.h"
+#include "simd-gemm.h"
+#include "vec.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace {
+
+constexpr int TILE     = 64; // keys per tile
+constexpr int ROWS     = 32; // rows per block
+constexpr int FEW_ROWS = 4;
+
+struct act {
+    const ggml_tensor * q;
+    const ggml_tensor * k;
+    const ggml_tensor * v;
+    const ggml_tensor * mask;
+    const int32_t     * keys;
+    const int32_t     * entries;
+    ggml_tensor       * state;
+    ggml_tensor       * matrix;
+    float             * o;
+
+    ggml_act_params p;
+
+    int64_t dk, dv, n_kv, n_cells, n_head, group, n_rows, n_entries, n_stream, n_tiles;
+
+    explicit act(const ggml_tensor * dst) :
+            q(dst->src[1]), k(dst->src[2]), v(dst->src[3]), mask(dst->src[4]),
+            keys((const int32_t *) dst->src[5]->data), entries((const int32_t *) dst->src[6]->data),
+            state(dst->src[7]), matrix(dst->src[8]), o((float *) dst->data) {
+        memcpy(&p, dst->op_params, sizeof(p));
+        dk        = q->ne[0];
+        dv        = v->ne[0];
+        n_kv      = k->ne[1];
+        n_cells   = (state->ne[0] - 2)/2;
+        n_head    = p.n_head;
+        group     = n_head/k->ne[2];
+        n_rows    = p.n_rows;
+        n_entries = dst->src[6]->ne[1];
+        n_stream  = q->ne[3];
+        n_tiles   = (n_kv + TILE - 1)/TILE;
+    }
+
+    const int32_t * entry(int64_t e) const { return entries + e*GGML_ACT_ENTRY_SIZE; }
+
+    int stream (int64_t e) const { return entry(e)[GGML_ACT_ENTRY_STREAM]; }
+    int head   (int64_t e) const { return entry(e)[GGML_ACT_ENTRY_HEAD]; }
+    int flags  (int64_t e) const { return entry(e)[GGML_ACT_ENTRY_FLAGS]; }
+    int kv_head(int64_t e) const { return head(e)/group; }
+
+    float real(int64_t e, int field) const {
+        float x;
+        memcpy(&x, entry(e) + field, sizeof(x));
+        return x;
+    }
+
+    float * slot(int64_t e) const {
+        return (float *) ((char *) state->data + entry(e)[GGML_ACT_ENTRY_SLOT]*state->nb[1]);
+    }
+    int32_t & exempt(int64_t e) const { return *((int32_t *) slot(e) + GGML_ACT_STATE_EXEMPT(n_cells)); }
+    int32_t & count (int64_t e) const { return *((int32_t *) slot(e) + GGML_ACT_STATE_COUNT (n_cells)); }
+    int32_t * sinks (int64_t e) const { return   (int32_t *) slot(e) + GGML_ACT_STATE_SINKS (n_cells);  }
+
+    const int32_t * keys_row(int stream, ggml_act_keys_row row) const {
+        return keys + (stream*GGML_ACT_KEYS_ROWS + row)*n_kv;
+    }
+
+    const float * q_row(int64_t e, int64_t r) const {
+        return (const float *) ((const char *) q->data + r*q->nb[1] + head(e)*q->nb[2] + stream(e)*q->nb[3]);
+    }
+    float * o_row(int64_t e, int64_t r) const {
+        return o + ((stream(e)*n_rows + r)*n_head + head(e))*dv;
+    }
+
+    const char * mask_row(int stream, int64_t r) const {
+        return (const char *) mask->data + r*mask->nb[1] + stream*mask->nb[3];
+    }
+
+    // mask values of keys [k0, k0 + n) of a row, as float32
+    void read_mask(int stream, int64_t r, int64_t k0, int64_t n, float * out) const {
+        const char * row = mask_row(stream, r);
+        if (mask->type == GGML_TYPE_F16) {
+            ggml_cpu_fp16_to_fp32((const ggml_fp16_t *) row + k0, out, n);
+        } else {
+            memcpy(out, (const float *) row + k0, n*sizeof(float));
+        }
+    }
+
+    static void read_row(const ggml_tensor * t, int64_t i, int head, int stream, float * out) {
+        const char * x = (const char *) t->data + i*t->nb[1] + head*t->nb[2] + stream*t->nb[3];
+        const int64_t n = t->ne[0];
+
+        if (t->nb[0] != ggml_type_size(t->type)) { // transposed values
+            for (int64_t j = 0; j < n; j++) {
+                const char * xj = x + j*t->nb[0];
+                out[j] = t->type == GGML_TYPE_F16 ? GGML_CPU_FP16_TO_FP32(*(const ggml_fp16_t *) xj) : *(const float *) xj;
+            }
+        } else if (t->type == GGML_TYPE_F32) {
+            memcpy(out, x, n*sizeof(float));
+        } else if (t->type == GGML_TYPE_F16) {
+            ggml_cpu_fp16_to_fp32((const ggml_fp16_t *) x, out, n);
+        } else {
+            ggml_get_type_traits(t->type)->to_float(x, out, n);
+        }
+    }
+
+    void read_key  (int64_t e, int64_t i, float * out) const { read_row(k, i, kv_head(e), stream(e), out); }
+    void read_value(int64_t e, int64_t i, float * out) const { read_row(v, i, kv_head(e), stream(e), out); }
+
+    // ALiBi slope of a head, as in ggml_flash_attn_ext
+    float slope(int64_t e) const {
+        if (p.max_bias <= 0.0f) {
+            return 1.0f;
+        }
+        const uint32_t n_log2 = 1u << (uint32_t) floor(log2(n_head));
+        const uint32_t h      = head(e);
+        const float    m0     = powf(2.0f, -p.max_bias/n_log2);
+        const float    m1     = powf(2.0f, -p.max_bias/2.0f/n_log2);
+        return h < n_log2 ? powf(m0, h + 1) : powf(m1, 2*(h - n_log2) + 1);
+    }
+
+    void cap(float * s, int64_t n) const {
+        if (p.softcap != 0.0f) {
+            for (int64_t i = 0; i < n; i++) {
+                s[i] = p.softcap*tanhf(s[i]/p.softcap);
+            }
+        }
+    }
+
+    // entries [e, group_end(e)) share keys and values
+    int64_t group_end(int64_t e) const {
+        int64_t end = e + 1;
+        while (end < n_entries && stream(end) == stream(e) && kv_head(end) == kv_head(e)) {
+            end++;
+        }
+        return end;
+    }
+
+    int64_t n_groups() const {
+        int64_t n = 0;
+        for (int64_t e = 0; e < n_entries; e = group_end(e)) {
+            n++;
+        }
+        return n;
+    }
+};
+
+float dot(const float * a, const float * b, int64_t n) {
+    float s;
+    ggml_vec_dot_f32(n, &s, 0, a, 0, b, 0, 1);
+    return s;
+}
+
+// 16 independent maxima, so that the compiler may use vector registers
+float max_of(const float * x, int64_t n) {
+    float lane[16];
+    std::fill(lane, lane + 16, -INFINITY);
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        for (int j = 0; j < 16; j++) {
+            lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+        }
+    }
+    float result = -INFINITY;
+    for (; i < n; i++) {
+        result = std::max(result, x[i]);
+    }
+    for (int j = 0; j < 16; j++) {
+        result = std::max(result, lane[j]);
+    }
+    return result;
+}
+
+// A row that sees no key at all (padding) has maximum -inf: its probabilities are 0, not NaN.
+float finite(float top) { return top == -INFINITY ? 0.0f : top; }
+float log_sum_exp(float top, float total) { return total > 0.0f ? top + logf(total) : INFINITY; }
+float inverse_of(float total) { return total > 0.0f ? 1.0f/total : 0.0f; }
+
+// What the mask does to a tile of rows and keys.
+enum tile_kind : uint8_t { TILE_OPEN, TILE_CLOSED, TILE_MIXED };
+
+tile_kind classify(const act & a, int stream, int64_t r0, int64_t rows, int64_t k0, int64_t n) {
+    if (n < TILE) {
+        return TILE_MIXED;
+    }
+    bool open = true, closed = true;
+    for (int64_t r = r0; r < r0 + rows && (open || closed); r++) {
+        const char * row = a.mask_row(stream, r);
+        if (a.mask->type == GGML_TYPE_F16) {
+            const uint16_t * x = (const uint16_t *) row + k0;
+            uint16_t any = 0, same = 0;
+            for (int j = 0; j < TILE; j++) {
+                any  |= x[j];
+                same |= x[j] ^ 0xFC00; // -inf
+            }
+            open   = open   && any  == 0;
+            closed = closed && same == 0;
+        } else {
+            const float * x = (const float *) row + k0;
+            for (int j = 0; j < TILE; j++) {
+                open   = open   && x[j] == 0.0f;
+                closed = closed && x[j] == -INFINITY;
+            }
+        }
+    }
+    return open ? TILE_OPEN : closed ? TILE_CLOSED : TILE_MIXED;
+}
+
+// n keys (at most TILE) -> [dk][TILE]; columns beyond n are zero
+template <typename Index>
+void transpose_keys(const act & a, int64_t e, Index index, int64_t n, float * rows, float * out) {
+    for (int64_t j = 0; j < n; j++) {
+        a.read_key(e, index(j), rows + j*a.dk);
+    }
+    std::fill(rows + n*a.dk, rows + TILE*a.dk, 0.0f);
+    for (int64_t d = 0; d < a.dk; d += 8) {
+        const int64_t d1 = std::min<int64_t>(d + 8, a.dk);
+        for (int64_t j = 0; j < TILE; j++) {
+            for (int64_t i = d; i < d1; i++) {
+                out[i*TILE + j] = rows[j*a.dk + i];
+            }
+        }
+    }
+}
+
+// rows of q, times the scale; rows beyond n are zero
+void load_queries(const act & a, int64_t e, int64_t r0, int64_t n, float * out) {
+    for (int64_t r = 0; r < n; r++) {
+        const float * x = a.q_row(e, r0 + r);
+        for (int64_t d = 0; d < a.dk; d++) {
+            out[r*a.dk + d] = x[d]*a.p.scale;
+        }
+    }
+    std::fill(out + n*a.dk, out + ROWS*a.dk, 0.0f);
+}
+
+// stage 3: sums -> column means -> sinks. `sums` are this segment's column sums.
+void select_sinks(const act & a, int64_t e, const float * sums) {
+    float         * state = a.slot(e);
+    const int       flags = a.flags(e);
+    const int32_t * pos   = a.keys_row(a.stream(e), GGML_ACT_KEYS_POSITION);
+    int32_t       * list  = a.sinks(e);
+
+    int32_t lowest = INT32_MAX, exempt = -1, n = 0;
+
+    if (flags & GGML_ACT_FLAG_INITIAL) {
+        for (int64_t i = 0; i < a.n_kv; i++) {
+            if (pos[i] >= 0 && pos[i] < lowest) {
+                lowest  = pos[i];
+                list[0] = i;
+                n       = 1;
+            }
+        }
+        a.exempt(e) = -1;
+        a.count (e) = n;
+        return;
+    }
+
+    if (flags & GGML_ACT_FLAG_FRESH) {
+        memcpy(state, sums, a.n_kv*sizeof(float));
+        std::fill(state + a.n_kv, state + a.n_cells, 0.0f);
+    } else {
+        ggml_vec_acc_f32(a.n_kv, state, sums);
+    }
+
+    const bool      row   = flags & GGML_ACT_FLAG_ROW;
+    const float   * total = row ? sums : state;
+    const int32_t * seen  = a.keys_row(a.stream(e), row ? GGML_ACT_KEYS_SEGMENT : GGML_ACT_KEYS_COUNT);
+    const float     limit = a.real(e, GGML_ACT_ENTRY_LIMIT);
+
+    for (int64_t i = 0; i < a.n_kv; i++) {
+        if (seen[i] > 0 && total[i] > 0.0f && total[i]/seen[i] > limit) {
+            list[n++] = i;
+            if (pos[i] < lowest) {
+                lowest = pos[i];
+                exempt = i;
+            }
+        }
+    }
+    if (exempt >= 0) {
+        n = std::remove(list, list + n, exempt) - list;
+    }
+    a.exempt(e) = exempt;
+    a.count (e) = n;
+}
+
+bool corrects(const act & a, int64_t e) {
+    return a.count(e) > 0 && !(a.flags(e) & GGML_ACT_FLAG_WATCH) && a.real(e, GGML_ACT_ENTRY_WEIGHT) != 1.0f;
+}
+
+// What the keys outside the sinks are multiplied with; 0 where the row stays as it is.
+float gain(float weight, float m, float rest) {
+    return rest < GGML_ACT_MIN_REST ? 0.0f : (1.0f - weight*m)/rest;
+}
+
+// stage 4 for one row: `acc` = sum over the sinks of A*v, `m` their mass. `probability(i)` = A[r, i].
+template <typename Probability>
+void correct_row(const act & a, int64_t e, int64_t r, float m, const float * acc, Probability probability, float * buffer) {
+    const float weight  = a.real(e, GGML_ACT_ENTRY_WEIGHT);
+    const bool  initial = a.flags(e) & GGML_ACT_FLAG_INITIAL;
+    float     * o       = a.o_row(e, r);
+
+    if (initial) {
+        const float scale = 1.0f/(1.0f - m + weight*m);
+        for (int64_t d = 0; d < a.dv; d++) {
+            o[d] = scale*(o[d] + (weight - 1.0f)*acc[d]);
+        }
+        return;
+    }
+
+    if (1.0f - m >= GGML_ACT_DIRECT_REST) {
+        const float scale = gain(weight, m, 1.0f - m);
+        for (int64_t d = 0; d < a.dv; d++) {
+            o[d] = scale*o[d] + (weight - scale)*acc[d];
+        }
+        return;
+    }
+
+    // nearly all mass on the sinks: 1 - m has lost its digits, so the other keys are summed themselves
+    float * value = buffer;
+    float * other = buffer + a.dv;
+    std::fill(other, other + a.dv, 0.0f);
+
+    const int32_t * pos  = a.keys_row(a.stream(e), GGML_ACT_KEYS_POSITION);
+    const int32_t * sink = a.sinks(e);
+    const int32_t * end  = sink + a.count(e);
+
+    float rest = 0.0f;
+    for (int64_t i = 0; i < a.n_kv; i++) {
+        if (sink != end && *sink == i) {
+            sink++;
+            continue;
+        }
+        const float x = pos[i] < 0 ? 0.0f : probability(i);
+        if (x > 0.0f) {
+            rest += x;
+            a.read_value(e, i, value);
+            ggml_vec_mad_f32(a.dv, other, value, x);
+        }
+    }
+    const float scale = gain(weight, m, rest);
+    if (scale > 0.0f) {
+        for (int64_t d = 0; d < a.dv; d++) {
+            o[d] = scale*other[d] + weight*acc[d];
+        }
+    }
+}
+
+// A[r, i] of one row and key, from the row's log-sum-exp
+struct row_probability {
+    const act   & a;
+    int64_t       e, r;
+    float         lse;
+    float       * buffer; // dk
+    const float * q;
+
+    float operator()(int64_t i) const {
+        float mask;
+        a.read_mask(a.stream(e), r, i, 1, &mask);
+        if (mask == -INFINITY) {
+            return 0.0f;
+        }
+        a.read_key(e, i, buffer);
+        float s = dot(q, buffer, a.dk)*a.p.scale;
+        a.cap(&s, 1);
+        return expf(s + a.slope(e)*mask - lse);
+    }
+};
+
+// The one head whose probabilities somebody looks at: pooled by maximum, before and after.
+void write_matrix(const act & a, int64_t e, const float * lse, float * buffer, int ith, int nth) {
+    float * before = (float *) a.matrix->data;
+    float * after  = before + a.matrix->ne[0]*a.matrix->ne[1];
+
+    const int64_t   columns = a.matrix->ne[0];
+    const float     weight  = a.real(e, GGML_ACT_ENTRY_WEIGHT);
+    const bool      initial = a.flags(e) & GGML_ACT_FLAG_INITIAL;
+    const int       row0    = a.entry(e)[GGML_ACT_ENTRY_ROW0];
+    const int32_t * pos     = a.keys_row(a.stream(e), GGML_ACT_KEYS_POSITION);
+
+    float * key = buffer;
+    float * A   = buffer + a.dk;
+
+    for (int64_t r = 0; r < a.n_rows; r++) {
+        const int64_t at = row0 + r - a.p.row0;
+        const int64_t y  = at/a.p.pool;
+        if (at < 0 || y >= a.matrix->ne[1] || y % nth != ith) { // a pooled row belongs to one thread
+            continue;
+        }
+        const row_probability probability = { a, e, r, lse[r], key, a.q_row(e, r) };
+
+        float m = 0.0f, rest = 0.0f;
+        const int32_t * sink = a.sinks(e);
+        const int32_t * end  = sink + a.count(e);
+        for (int64_t i = 0; i < a.n_kv; i++) {
+            A[i] = pos[i] < 0 ? 0.0f : probability(i);
+            const bool is_sink = sink != end && *sink == i;
+            (is_sink ? m : rest) += A[i];
+            sink += is_sink;
+        }
+        float scale_sink = 1.0f, scale_rest = 1.0f;
+        if (corrects(a, e)) {
+            if (initial) {
+                scale_rest = 1.0f/(1.0f - m + weight*m);
+                scale_sink = weight*scale_rest;
+            } else if (rest >= GGML_ACT_MIN_REST) {
+                scale_rest = gain(weight, m, rest);
+                scale_sink = weight;
+            }
+        }
+        sink = a.sinks(e);
+        for (int64_t i = 0; i < a.n_kv; i++) {
+            const bool is_sink = sink != end && *sink == i;
+            sink += is_sink;
+            const int64_t x = pos[i] - a.p.column0;
+            if (pos[i] < 0 || pos[i] > row0 + r || x < 0 || x/a.p.pool >= columns) {
+                continue;
+            }
+            const int64_t cell  = y*columns + x/a.p.pool;
+            const float   value = A[i]*(is_sink ? scale_sink : scale_rest);
+            before[cell] = std::isnan(before[cell]) ? A[i]  : std::max(before[cell], A[i]);
+            after [cell] = std::isnan(after [cell]) ? value : std::max(after [cell], value);
+        }
+    }
+}
+
+// Work buffer, in floats. Made from shapes alone, since the graph is planned before the entries are known.
+struct layout {
+    size_t lse;      // [entry][row]
+    size_t partial;  // blocks: column sums [thread][entry of the thread][n_kv]; few: probabilities [entry][row][n_kv]
+    size_t scratch;  // [thread][thread_size]
+    size_t thread_size;
+    size_t total;
+    int64_t per_thread_entries;
+
+    layout(const act & a, int nth) {
+        const bool    few      = a.n_rows <= FEW_ROWS;
+        const int64_t n_groups = std::min(a.n_entries, a.k->ne[2]*a.n_stream); // at most
+        per_thread_entries = std::min(a.n_entries, ((n_groups + nth - 1)/nth + 1)*a.group);
+
+        const size_t row    = a.dk + 4*a.dv + a.n_kv;
+        const size_t blocks = a.n_tiles*a.dk*TILE + TILE*a.dk + a.n_tiles*ROWS*TILE + ROWS*a.dk + TILE*a.dv + ROWS*a.dv + a.n_tiles + ROWS;
+
+        lse         = 0;
+        partial     = pad(a.n_entries*a.n_rows);
+        scratch     = partial + pad(few ? a.n_entries*a.n_rows*a.n_kv : nth*per_thread_entries*a.n_kv);
+        thread_size = pad(few ? row : blocks + row);
+        total       = scratch + nth*thread_size;
+    }
+
+    static size_t pad(size_t n) { return (n + 31)/16*16; } // a cache line apart
+};
+
+void run_few(const act & a, const layout & at, float * work, const ggml_compute_params * params) {
+    const int ith = params->ith, nth = params->nth;
+
+    float * lse    = work + at.lse;
+    float * scores = work + at.partial; // [entry][row][n_kv]
+
+    float * key    = work + at.scratch + ith*at.thread_size; // dk
+    float * sums   = key + a.dk;                             // n_kv
+    float * value  = sums + a.n_kv;                          // dv
+    float * acc    = value + a.dv;                           // dv
+    float * buffer = acc + a.dv;                             // 2 dv
+
+    // stage 1: the threads share the keys
+    {
+        const int64_t chunk = (a.n_kv + nth - 1)/nth;
+        const int64_t k0    = std::min(a.n_kv, ith*chunk);
+        const int64_t k1    = std::min(a.n_kv, k0 + chunk);
+
+        for (int64_t e0 = 0; e0 < a.n_entries; e0 = a.group_end(e0)) {
+            const int64_t   e1  = a.group_end(e0);
+            const int32_t * pos = a.keys_row(a.stream(e0), GGML_ACT_KEYS_POSITION);
+            for (int64_t i = k0; i < k1; i++) {
+                if (pos[i] < 0) {
+                    for (int64_t er = e0*a.n_rows; er < e1*a.n_rows; er++) {
+                        scores[er*a.n_kv + i] = -INFINITY;
+                    }
+                    continue;
+                }
+                a.read_key(e0, i, key);
+                for (int64_t e = e0; e < e1; e++) {
+                    for (int64_t r = 0; r < a.n_rows; r++) {
+                        scores[(e*a.n_rows + r)*a.n_kv + i] = dot(a.q_row(e, r), key, a.dk)*a.p.scale;
+                    }
+                }
+            }
+        }
+    }
+
+    ggml_barrier(params->threadpool);
+
+    // the rest: each thread takes whole heads
+    for (int64_t e = ith; e < a.n_entries; e += nth) {
+        const int32_t * pos   = a.keys_row(a.stream(e), GGML_ACT_KEYS_POSITION);
+        const float     slope = a.slope(e);
+
+        int64_t n = a.n_kv; // cells behind the last used one need no exponentials
+        while (n > 0 && pos[n - 1] < 0) {
+            n--;
+        }
+        std::fill(sums, sums + a.n_kv, 0.0f);
+
+        for (int64_t r = 0; r < a.n_rows; r++) {
+            float * s = scores + (e*a.n_rows + r)*a.n_kv;
+            a.cap(s, n);
+            for (int64_t i = 0; i < n; i += TILE) {
+                float mask[TILE];
+                const int64_t m = std::min<int64_t>(TILE, n - i);
+                a.read_mask(a.stream(e), r, i, m, mask);
+                for (int64_t j = 0; j < m; j++) {
+                    s[i + j] += slope*mask[j];
+                }
+            }
+            const float top   = finite(max_of(s, n));
+            const float total = ggml_vec_soft_max_f32(n, s, s, top);
+            lse[e*a.n_rows + r] = log_sum_exp(top, total);
+            ggml_vec_scale_f32(n, s, inverse_of(total));
+            ggml_vec_acc_f32(n, sums, s);
+        }
+
+        select_sinks(a, e, sums);
+        if (!corrects(a, e)) {
+            continue;
+        }
+        for (int64_t r = 0; r < a.n_rows; r++) {
+            const float * A = scores + (e*a.n_rows + r)*a.n_kv;
+            float m = 0.0f;
+            std::fill(acc, acc + a.dv, 0.0f);
+            for (int32_t i = 0; i < a.count(e); i++) {
+                const int32_t cell = a.sinks(e)[i];
+                m += A[cell];
+                a.read_value(e, cell, value);
+                ggml_vec_mad_f32(a.dv, acc, value, A[cell]);
+            }
+            correct_row(a, e, r, m, acc, [A](int64_t i) { return A[i]; }, buffer);
+        }
+    }
+}
+
+void run_blocks(const act & a, const layout & at, float * work, const ggml_compute_params * params) {
+    const int ith = params->ith, nth = params->nth;
+
+    float * lse     = work + at.lse;
+    float * partial = work + at.partial;
+
+    float * tiles   = work + at.scratch + ith*at.thread_size; // [tile][dk][TILE]
+    float * raw     = tiles + a.n_tiles*a.dk*TILE;  // [TILE][dk]
+    float * scores  = raw + TILE*a.dk;              // [tile][ROWS][TILE]
+    float * queries = scores + a.n_tiles*ROWS*TILE; // [ROWS][dk]
+    float * values  = queries + ROWS*a.dk;          // [TILE][dv]
+    float * acc     = values + TILE*a.dv;           // [ROWS][dv]
+    float * kinds   = acc + ROWS*a.dv;              // [tile]
+    float * mass    = kinds + a.n_tiles;            // [ROWS]
+    float * key     = mass + ROWS;                  // [dk]
+    float * buffer  = key + a.dk;                   // [2 dv]
+    float * total_sums = buffer + 2*a.dv;           // [n_kv]
+
+    uint8_t * kind = (uint8_t *) kinds;
+
+    // an item is a block of rows of a group; thread t takes the items [first_item(t), first_item(t + 1))
+    const int64_t blocks  = (a.n_rows + ROWS - 1)/ROWS;
+    const int64_t n_items = a.n_groups()*blocks;
+    const auto first_item = [&](int thread) { return n_items*thread/nth; };
+    const int64_t first   = first_item(ith), last = first_item(ith + 1);
+
+    // the first entry that a thread's items touch
+    const auto first_entry = [&](int thread) {
+        const int64_t g = first_item(thread)/blocks;
+        int64_t e = 0;
+        for (int64_t i = 0; i < g; i++) {
+            e = a.group_end(e);
+        }
+        return e;
+    };
+
+    // stages 1 and 2
+    {
+        float       * sums = partial + ith*at.per_thread_entries*a.n_kv;
+        const int64_t base = first_entry(ith);
+        std::fill(sums, sums + at.per_thread_entries*a.n_kv, 0.0f);
+
+        int64_t item = first/blocks*blocks;
+        for (int64_t e0 = base; e0 < a.n_entries && item < last; e0 = a.group_end(e0), item += blocks) {
+            const int64_t   e1     = a.group_end(e0);
+            const int       stream = a.stream(e0);
+            const int32_t * pos    = a.keys_row(stream, GGML_ACT_KEYS_POSITION);
+
+            int64_t ready = 0; // tiles of this group transposed so far
+            int64_t n = a.n_kv;
+            while (n > 0 && pos[n - 1] < 0) {
+                n--;
+            }
+            const int64_t n_tiles = (n + TILE - 1)/TILE;
+
+            for (int64_t b = std::max<int64_t>(0, first - item); b < std::min(blocks, last - item); b++) {
+                const int64_t r0   = b*ROWS;
+                const int64_t rows = std::min<int64_t>(ROWS, a.n_rows - r0);
+
+                int64_t end = 0;
+                for (int64_t t = 0; t < n_tiles; t++) {
+                    kind[t] = classify(a, stream, r0, rows, t*TILE, std::min<int64_t>(TILE, a.n_kv - t*TILE));
+                    end = kind[t] == TILE_CLOSED ? end : t + 1;
+                }
+                for (; ready < end; ready++) {
+                    const int64_t k0 = ready*TILE;
+                    transpose_keys(a, e0, [k0](int64_t j) { return k0 + j; }, std::min<int64_t>(TILE, a.n_kv - k0), raw, tiles + ready*a.dk*TILE);
+                }
+
+                for (int64_t e = e0; e < e1; e++) {
+                    const float slope = a.slope(e);
+                    load_queries(a, e, r0, rows, queries);
+
+                    float top[ROWS];
+                    std::fill(top, top + ROWS, -INFINITY);
+
+                    for (int64_t t = 0; t < end; t++) {
+                        if (kind[t] == TILE_CLOSED) {
+                            continue;
+                        }
+                        float * s = scores + t*ROWS*TILE;
+                        memset(s, 0, ROWS*TILE*sizeof(float));
+                        simd_gemm(s, queries, tiles + t*a.dk*TILE, (rows + 3)/4*4, a.dk, TILE);
+                        a.cap(s, rows*TILE);
+                        if (kind[t] == TILE_MIXED) {
+                            const int64_t k0 = t*TILE, m = std::min<int64_t>(TILE, a.n_kv - k0);
+                            for (int64_t r = 0; r < rows; r++) {
+                                float mask[TILE];
+                                std::fill(mask, mask + TILE, -INFINITY);
+                                a.read_mask(stream, r0 + r, k0, m, mask);
+                                for (int64_t j = 0; j < TILE; j++) {
+                                    s[r*TILE + j] += slope*mask[j];
+                                }
+                            }
+                        }
+                        for (int64_t r = 0; r < rows; r++) {
+                            top[r] = std::max(top[r], max_of(s + r*TILE, TILE));
+                        }
+                    }
+
+                    float inverse[ROWS], total[ROWS] = {};
+                    for (int64_t r = 0; r < rows; r++) {
+                        top[r] = finite(top[r]);
+                    }
+                    for (int64_t t = 0; t < end; t++) {
+                        if (kind[t] != TILE_CLOSED) {
+                            for (int64_t r = 0; r < rows; r++) {
+                                float * s = scores + (t*ROWS + r)*TILE;
+                                total[r] += ggml_vec_soft_max_f32(TILE, s, s, top[r]);
+                            }
+                        }
+                    }
+                    for (int64_t r = 0; r < rows; r++) {
+                        lse[e*a.n_rows + r0 + r] = log_sum_exp(top[r], total[r]);
+                        inverse[r] = inverse_of(total[r]);
+                    }
+                    if (a.flags(e) & GGML_ACT_FLAG_INITIAL) {
+                        continue;
+                    }
+                    // inverse x scores, one row times a tile, is the column sum
+                    float * column = sums + (e - base)*a.n_kv;
+                    for (int64_t t = 0; t < end; t++) {
+                        if (kind[t] == TILE_CLOSED) {
+                            continue;
+                        }
+                        float sum[TILE] = {};
+                        simd_gemm(sum, inverse, scores + t*ROWS*TILE, 1, rows, TILE);
+                        ggml_vec_acc_f32(std::min<int64_t>(TILE, a.n_kv - t*TILE), column + t*TILE, sum);
+                    }
+                }
+            }
+        }
+    }
+
+    ggml_barrier(params->threadpool);
+
+    // stage 3
+    for (int64_t e = ith; e < a.n_entries; e += nth) {
+        std::fill(total_sums, total_sums + a.n_kv, 0.0f);
+        for (int t = 0; t < nth; t++) {
+            const int64_t base = first_entry(t);
+            if (e >= base && e < base + at.per_thread_entries) {
+                ggml_vec_acc_f32(a.n_kv, total_sums, partial + (t*at.per_thread_entries + e - base)*a.n_kv);
+            }
+        }
+        select_sinks(a, e, total_sums);
+    }
+
+    ggml_barrier(params->threadpool);
+
+    // stage 4
+    const int64_t n_corrections = a.n_entries*blocks;
+    for (int64_t item = n_corrections*ith/nth; item < n_corrections*(ith + 1)/nth; item++) {
+        const int64_t e = item/blocks, r0 = item % blocks*ROWS;
+        if (!corrects(a, e)) {
+            continue;
+        }
+        const int64_t   rows   = std::min<int64_t>(ROWS, a.n_rows - r0);
+        const int       stream = a.stream(e);
+        const int32_t * list   = a.sinks(e);
+        const float     slope  = a.slope(e);
+
+        load_queries(a, e, r0, rows, queries);
+        std::fill(acc, acc + ROWS*a.dv, 0.0f);
+        std::fill(mass, mass + ROWS, 0.0f);
+
+        for (int64_t c0 = 0; c0 < a.count(e); c0 += TILE) {
+            const int64_t n = std::min<int64_t>(TILE, a.count(e) - c0);
+            transpose_keys(a, e, [&](int64_t j) { return list[c0 + j]; }, n, raw, tiles);
+            std::fill(values, values + TILE*a.dv, 0.0f);
+            for (int64_t j = 0; j < n; j++) {
+                a.read_value(e, list[c0 + j], values + j*a.dv);
+            }
+            memset(scores, 0, ROWS*TILE*sizeof(float));
+            simd_gemm(scores, queries, tiles, (rows + 3)/4*4, a.dk, TILE);
+            a.cap(scores, rows*TILE);
+            for (int64_t r = 0; r < rows; r++) {
+                float * s = scores + r*TILE;
+                const float shift = lse[e*a.n_rows + r0 + r];
+                for (int64_t j = 0; j < n; j++) {
+                    float mask;
+                    a.read_mask(stream, r0 + r, list[c0 + j], 1, &mask);
+                    s[j] = mask == -INFINITY ? 0.0f : expf(s[j] + slope*mask - shift);
+                    mass[r] += s[j];
+                }
+                std::fill(s + n, s + TILE, 0.0f);
+            }
+            std::fill(scores + rows*TILE, scores + ROWS*TILE, 0.0f);
+            simd_gemm(acc, scores, values, (rows + 3)/4*4, TILE, a.dv);
+        }
+        for (int64_t r = 0; r < rows; r++) {
+            if (mass[r] > 0.0f) {
+                const row_probability probability = { a, e, r0 + r, lse[e*a.n_rows + r0 + r], key, a.q_row(e, r0 + r) };
+                correct_row(a, e, r0 + r, mass[r], acc + r*a.dv, probability, buffer);
+            }
+        }
+    }
+}
+
+} // namespace
+
+size_t ggml_act_work_size(const struct ggml_tensor * dst, int n_threads) {
+    return (layout(act(dst), n_threads).total + 16)*sizeof(float);
+}
+
+void ggml_compute_forward_act(const struct ggml_compute_params * params, struct ggml_tensor * dst) {
+    const act    a(dst);
+    const layout at(a, params->nth);
+
+    float * work = (float *) (((uintptr_t) params->wdata + 63)/64*64);
+    GGML_ASSERT(params->wsize >= ggml_act_work_size(dst, params->nth));
+
+    if (a.n_rows <= FEW_ROWS) {
+        run_few(a, at, work, params);
+    } else {
+        run_blocks(a, at, work, params);
+    }
+
+    if (a.matrix != nullptr) {
+        for (int64_t e = 0; e < a.n_entries; e++) {
+            if (a.flags(e) & GGML_ACT_FLAG_MATRIX) {
+                ggml_barrier(params->threadpool); // the log-sum-exps and sinks of all threads
+                write_matrix(a, e, work + at.lse + e*a.n_rows, work + at.scratch + params->ith*at.thread_size, params->ith, params->nth);
+            }
+        }
+    }
+}
