@@ -3,6 +3,7 @@ import { ActError } from "../protocol/errors.js";
 import { bundleProduct } from "./bundle.js";
 import { runChecks } from "./checks.js";
 import { type BuildContext, buildContext } from "./context.js";
+import { ensureDefaultModel } from "./model.js";
 import { ensureNative, type Gpu, setUpNative, setUpReference } from "./native.js";
 import { test } from "./test.js";
 
@@ -15,6 +16,7 @@ const COMMANDS: Record<string, { does: string; run: Command }> = {
   },
   check: { does: "type check, format and lint", run: async (context) => ((await runChecks(context)).length === 0 ? 0 : 1) },
   build: { does: "write the bundles to dist [NAME…]", run: build },
+  model: { does: "put the default model into the user cache, print its path", run: model },
   native: { does: "build and install the native engine [--gpu vulkan|cuda|metal] [--portable] [--reference]", run: native },
 };
 
@@ -38,10 +40,16 @@ export async function main(args: string[], root: string): Promise<number> {
 async function setUpMachine(context: BuildContext): Promise<void> {
   await setUpNative(context);
   await bundleProduct(context);
+  await ensureDefaultModel(context.cache);
 }
 
 async function build(context: BuildContext, args: string[]): Promise<number> {
   await bundleProduct(context, args.length > 0 ? args : undefined);
+  return 0;
+}
+
+async function model(context: BuildContext): Promise<number> {
+  console.log(await ensureDefaultModel(context.cache));
   return 0;
 }
 
