@@ -1,4 +1,5 @@
 import { ActError } from "../protocol/errors.js";
+import { checkTokens } from "./check.js";
 import type { Handler } from "./engine.js";
 
 /** Exact token counts; needs the tokenizer only, so it does not wait for the model's turn. */
@@ -12,4 +13,10 @@ export const tokenize: Handler<"tokenize"> = async (engine, { text, special }) =
   const { model } = engine;
   const tokens = model.native.tokenize(text, special ?? false);
   return { tokens, texts: model.texts(tokens) };
+};
+
+export const tokenTexts: Handler<"tokenTexts"> = async (engine, { tokens }) => {
+  const { model } = engine;
+  checkTokens(tokens, model.info.vocabulary, "token list");
+  return { texts: model.texts(tokens) };
 };

@@ -4,7 +4,7 @@ import { type Call, type Handlers, serve } from "../protocol/rpc.js";
 import { Backends } from "./backends.js";
 import { chat } from "./chat.js";
 import { complete } from "./complete.js";
-import { count, tokenize } from "./count.js";
+import { count, tokenize, tokenTexts } from "./count.js";
 import { Engine, type Handler } from "./engine.js";
 import { handshake } from "./handshake.js";
 import { infill } from "./infill.js";
@@ -13,7 +13,7 @@ import { logits } from "./logits.js";
 import { headMatrix, sinks } from "./sinks.js";
 
 /** The engine process: forked by src/client, ends with its parent. Everything it can do, one handler per deed. */
-const deeds = { handshake, load, unload, count, tokenize, complete, infill, chat, logits, sinks, headMatrix } satisfies {
+const deeds = { handshake, load, unload, count, tokenize, tokenTexts, complete, infill, chat, logits, sinks, headMatrix } satisfies {
   [M in EngineMethod]?: Handler<M>;
 };
 

@@ -266,6 +266,8 @@ export interface CalibrateParams {
   journal: string;
   resume: boolean;
   shard?: { index: number; count: number };
+  /** Journals of the shards of one search: they are merged into `journal` instead of searching. */
+  merge?: string[];
   layers?: [number, number];
 }
 
@@ -375,6 +377,8 @@ export interface EngineRequests {
   unload: { params: Record<string, never>; result: null };
   count: { params: CountParams; result: { tokens: number } };
   tokenize: { params: { text: string; special?: boolean }; result: { tokens: number[]; texts: string[] } };
+  /** Text of each token, control tokens shown. */
+  tokenTexts: { params: { tokens: number[] }; result: { texts: string[] } };
   complete: { params: CompleteParams; result: CompletionResult };
   infill: { params: InfillParams; result: InfillResult };
   chat: { params: ChatParams; result: ChatResult };

@@ -1,0 +1,93 @@
+import { ActError, exitCode, toActError } from "../protocol/errors.js";
+import { commonFlags, parse } from "./arguments.js";
+import { bench } from "./bench.js";
+import { calibrate } from "./calibrate.js";
+import type { Command } from "./command.js";
+import { complete } from "./complete.js";
+import { doctor } from "./doctor.js";
+import { evaluate } from "./evaluate.js";
+import { infill } from "./infill.js";
+import { logits } from "./logits.js";
+import { mtBench } from "./mt-bench.js";
+import { TerminalSession } from "./session.js";
+import { sinks } from "./sinks.js";
+
+/** The headless command: the same engine process as in the editor, reached over the same wire. */
+const commands: Record<string, Command> = { doctor, complete, infill, logits, sinks, calibrate, evaluate, "mt-bench": mtBench, bench };
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: string[]): Promise<number> {
+  const [name = "", ...rest] = args;
+  // Known before the flags are parsed, because a wrong flag is reported as JSON too.
+  const json = rest.includes("--json");
+  try {
+    if (name === "" || name === "help" || name === "--help" || name === "-h") {
+      process.stdout.write(overview());
+      return name === "" ? 2 : 0;
+    }
+    const command = commands[name];
+    if (!command) throw new ActError("usage", `There is no command "${name}"; there are ${Object.keys(commands).join(", ")}.`);
+    const { flags, rest: positionals } = parse(rest, command.flags);
+    if (flags.help) {
+      process.stdout.write(usage(name, command));
+      return 0;
+    }
+    return await run(command, flags, positionals);
+  } catch (error) {
+    return fail(toActError(error), json);
+  }
+}
+
+async function run(command: Command, flags: Parameters<Command["run"]>[1], positionals: string[]): Promise<number> {
+  const abort = new AbortController();
+  const interrupt = () => {
+    // The second time there is nothing to wait for.
+    if (abort.signal.aborted) process.exit(130);
+    abort.abort();
+  };
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
+  const session = new TerminalSession(flags, abort.signal);
+  try {
+    const { json, text } = await command.run(session, flags, positionals);
+    session.clearProgress();
+    const output = session.json ? (typeof json === "string" ? json : JSON.stringify(json)) : text;
+    if (output !== "") await print(output.endsWith("\n") ? output : `${output}\n`);
+    return 0;
+  } catch (error) {
+    if (abort.signal.aborted) return fail(new ActError("cancelled", "Interrupted."), session.json);
+    throw error;
+  } finally {
+    session.dispose();
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", interrupt);
+  }
+}
+
+/** Resolves when the terminal or pipe has taken it; a reader that went away is not our failure. */
+function print(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, (error) => (error && (error as NodeJS.ErrnoException).code !== "EPIPE" ? reject(error) : resolve()));
+  });
+}
+
+async function fail(error: ActError, json: boolean): Promise<number> {
+  process.stderr.write(`${error.message}\n`);
+  if (json) await print(`${JSON.stringify({ error: { code: error.code, message: error.message } })}\n`);
+  return exitCode(error.code);
+}
+
+function overview(): string {
+  const width = Math.max(...Object.keys(commands).map((name) => name.length));
+  const lines = Object.entries(commands).map(([name, { does }]) => `  ${name.padEnd(width)}  ${does}`);
+  return `act COMMAND [FLAGS]: a local LLM with calibrated attention\n\n${lines.join("\n")}\n\nact COMMAND --help shows a command's flags.\n`;
+}
+
+function usage(name: string, { does, usage: form, flags, help }: Command): string {
+  const names = (definitions: typeof flags) =>
+    Object.entries(definitions)
+      .map(([flag, { type }]) => `--${flag}${type === "string" ? " …" : ""}`)
+      .join("  ");
+  return `act ${name} ${form}\n${does}\n${help ? `\n${help}\n` : ""}\nFlags: ${names(flags)}\nCommon: ${names(commonFlags)}\n`;
+}

@@ -1,0 +1,51 @@
+import { readFile } from "node:fs/promises";
+import { text as readAll } from "node:stream/consumers";
+import type { PromptParams } from "../protocol/engine.js";
+import { ActError } from "../protocol/errors.js";
+import { type FlagDefinitions, type Flags, text } from "./arguments.js";
+
+export const promptFlags: FlagDefinitions = { prompt: { type: "string" }, "prompt-file": { type: "string" }, tokens: { type: "string" } };
+
+/** The prompt in exactly one form: `--prompt TEXT`, `--prompt-file F` (`-` = standard input), `--tokens FILE.json`. */
+export async function promptOf(flags: Flags): Promise<PromptParams> {
+  const forms = ["prompt", "prompt-file", "tokens"].filter((name) => text(flags, name) !== undefined);
+  if (forms.length !== 1)
+    throw new ActError("usage", "Give the prompt in exactly one form: --prompt TEXT, --prompt-file FILE, or --tokens FILE.json.");
+  const prompt = text(flags, "prompt");
+  if (prompt !== undefined) return { prompt };
+  const file = text(flags, "prompt-file");
+  if (file !== undefined) return { prompt: await readText(file) };
+  return { tokens: await readTokens(text(flags, "tokens") ?? "") };
+}
+
+/** The prompt as text, for commands that do not take token ids. */
+export async function textPromptOf(flags: Flags): Promise<string> {
+  const { prompt } = await promptOf({ ...flags, tokens: undefined });
+  return prompt ?? "";
+}
+
+/** @throws ActError `usage` naming the file. */
+export async function readText(file: string): Promise<string> {
+  if (file === "-") return await readAll(process.stdin);
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new ActError("usage", code === "ENOENT" ? `The file ${file} does not exist.` : `The file ${file} cannot be read (${code}).`);
+  }
+}
+
+/** A JSON array of token ids. The engine checks them against the vocabulary. */
+export async function readTokens(file: string): Promise<number[]> {
+  const content = await readText(file);
+  let value: unknown;
+  try {
+    value = JSON.parse(content);
+  } catch {
+    throw new ActError("usage", `${file} is not JSON; a JSON array of token ids is needed.`);
+  }
+  if (!Array.isArray(value)) throw new ActError("usage", `${file} holds no JSON array; a JSON array of token ids is needed.`);
+  const bad = value.findIndex((token) => !Number.isInteger(token));
+  if (bad >= 0) throw new ActError("usage", `${file} holds ${JSON.stringify(value[bad])} at position ${bad}; token ids are whole numbers.`);
+  return value as number[];
+}
