@@ -90,10 +90,10 @@ GGML_API struct ggml_tensor * ggml_act(
         struct ggml_tensor           * matrix,
         const struct ggml_act_params * params);
 
-// Rows whose mass outside the sinks is below this are left unchanged.
-#define GGML_ACT_MIN_REST 1e-6f
-// Below this 1 - m loses too many digits in float32: the rest is summed directly.
-#define GGML_ACT_DIRECT_REST (1.0f/16.0f)
+// Rows whose mass outside the sinks is below this are left unchanged: nobody is there to receive what the sinks give.
+#define GGML_ACT_MIN_REST 1e-9f
+// Where 1 - m is smaller, the error of float32 grows past 1e-6 (it is divided by 1 - m): the rest is summed directly.
+#define GGML_ACT_DIRECT_REST (1.0f/4.0f)
 
 #ifdef __cplusplus
 }
