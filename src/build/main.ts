@@ -1,22 +1,27 @@
 import { parseArgs } from "node:util";
-import { ActError } from "../protocol/errors.js";
+import { ActError, exitCode } from "../protocol/errors.js";
 import { bundleProduct } from "./bundle.js";
 import { runChecks } from "./checks.js";
 import { type BuildContext, buildContext } from "./context.js";
 import { ensureDefaultModel } from "./model.js";
 import { ensureNative, type Gpu, setUpNative, setUpReference } from "./native.js";
+import { setUp } from "./set-up.js";
 import { test } from "./test.js";
 
-type Command = (context: BuildContext, args: string[]) => Promise<number>;
+interface Command {
+  does: string;
+  run: (context: BuildContext, args: string[]) => Promise<number>;
+}
 
-const COMMANDS: Record<string, { does: string; run: Command }> = {
+const COMMANDS: Record<string, Command> = {
   test: {
-    does: "all tests; [FILTER…] part of a path, [--pure] without native engine, [--no-checks]",
-    run: (context, args) => test(context, args, () => setUpMachine(context)),
+    does: "all tests; [FILTER…] parts of paths, [--pure] without native engine, [--no-checks]",
+    run: (context, args) => test(context, args, () => setUp(context)),
   },
   check: { does: "type check, format and lint", run: async (context) => ((await runChecks(context)).length === 0 ? 0 : 1) },
+  "set-up": { does: "native engine, default model and bundles", run: async (context) => print(await setUp(context)) },
   build: { does: "write the bundles to dist [NAME…]", run: build },
-  model: { does: "put the default model into the user cache, print its path", run: model },
+  model: { does: "put the default model into the user cache", run: async (context) => print(await ensureDefaultModel(context.cache)) },
   native: { does: "build and install the native engine [--gpu vulkan|cuda|metal] [--portable] [--reference]", run: native },
 };
 
@@ -26,30 +31,26 @@ export async function main(args: string[], root: string): Promise<number> {
   const command = COMMANDS[name];
   if (!command) {
     const width = Math.max(...Object.keys(COMMANDS).map((key) => key.length));
-    console.error(
-      `Usage: node src/build/run.mjs COMMAND\n${Object.entries(COMMANDS)
-        .map(([key, { does }]) => `  ${key.padEnd(width)}  ${does}`)
-        .join("\n")}`,
-    );
+    const list = Object.entries(COMMANDS).map(([key, { does }]) => `  ${key.padEnd(width)}  ${does}`);
+    console.error(`Usage: node src/build/run.mjs COMMAND\n${list.join("\n")}`);
     return name === "" || name === "help" || name === "--help" ? 0 : 2;
   }
-  return command.run(buildContext(root), rest);
+  try {
+    return await command.run(buildContext(root), rest);
+  } catch (error) {
+    if (!(error instanceof ActError)) throw error;
+    console.error(error.message);
+    return exitCode(error.code);
+  }
 }
 
-/** What the machine tests need: engine, bundles, model. */
-async function setUpMachine(context: BuildContext): Promise<void> {
-  await setUpNative(context);
-  await bundleProduct(context);
-  await ensureDefaultModel(context.cache);
+function print(text: string): number {
+  console.log(text);
+  return 0;
 }
 
 async function build(context: BuildContext, args: string[]): Promise<number> {
   await bundleProduct(context, args.length > 0 ? args : undefined);
-  return 0;
-}
-
-async function model(context: BuildContext): Promise<number> {
-  console.log(await ensureDefaultModel(context.cache));
   return 0;
 }
 
@@ -60,11 +61,8 @@ async function native(context: BuildContext, args: string[]): Promise<number> {
   });
   const gpu = (values.gpu ?? false) as Gpu;
   if (gpu && !["vulkan", "cuda", "metal"].includes(gpu)) throw new ActError("usage", `Unknown GPU "${gpu}": vulkan, cuda or metal.`);
-  if (values.reference) console.log(await setUpReference(context));
-  else if (values.portable) console.log((await ensureNative(context, { gpu, flavour: "portable" })).folder);
-  else {
-    const build = await setUpNative(context, gpu);
-    console.log(`${build.folder}\npatch set ${build.patchSet}`);
-  }
-  return 0;
+  if (values.reference) return print(await setUpReference(context));
+  if (values.portable) return print((await ensureNative(context, { gpu, flavour: "portable" })).folder);
+  const done = await setUpNative(context, gpu);
+  return print(`${done.folder}\npatch set ${done.patchSet}`);
 }

@@ -23,7 +23,7 @@ interface Counts {
 }
 
 /** @returns exit code 0 only where at least one test ran and none failed */
-export async function test(context: BuildContext, args: string[], setUpMachine: () => Promise<void>): Promise<number> {
+export async function test(context: BuildContext, args: string[], setUpMachine: () => Promise<unknown>): Promise<number> {
   const filters = args.filter((arg) => !arg.startsWith("--")).map((arg) => arg.replaceAll("\\", "/").replace(/^\.\//, ""));
   const unknown = args.find((arg) => arg.startsWith("--") && arg !== "--no-checks" && arg !== "--pure");
   if (unknown) throw new ActError("usage", `Unknown option ${unknown}: npm test -- [FILTER…] [--no-checks] [--pure].`);
