@@ -9,6 +9,8 @@ export interface LegendContent {
   palette: Palette;
   scale: Scale;
   diverging?: boolean;
+  /** A few values lie beyond the ends and have their colours. */
+  clipped?: boolean;
   /** Colours that are not on the scale, such as the upper triangle's. */
   others?: readonly { colour: Rgb; label: string }[];
 }
@@ -17,7 +19,7 @@ export interface LegendContent {
 export class Legend {
   readonly element = h("div", { class: "legend" });
 
-  update({ title, palette, scale, diverging = false, others = [] }: LegendContent): void {
+  update({ title, palette, scale, diverging = false, clipped = false, others = [] }: LegendContent): void {
     const ramp = Float32Array.from({ length: 256 }, (_, index) => index / 255);
     const bar = imageOf(paintCells(ramp, 256, 1, { palette, scale: { kind: "linear", max: 1 }, missing: null }));
     bar.setAttribute("aria-hidden", "true");
@@ -25,7 +27,7 @@ export class Legend {
       ? [-scale.max, 0, scale.max].map((value) => ({ value, at: (value / scale.max + 1) / 2 }))
       : ticks(scale).map((value) => ({ value, at: place(value, scale) }));
     const numbers = marks.map(({ value, at }) => {
-      const label = h("span", {}, `${diverging && value > 0 ? "+" : ""}${readable(value)}`);
+      const label = h("span", {}, `${beyond(value, clipped ? scale.max : Infinity)}${diverging && value > 0 ? "+" : ""}${readable(value)}`);
       label.style.left = `${at * 100}%`;
       if (at === 0) label.classList.add("first");
       if (at === 1) label.classList.add("last");
@@ -42,4 +44,8 @@ export class Legend {
       ...swatches,
     );
   }
+}
+
+function beyond(value: number, max: number): string {
+  return value >= max ? "≥ " : value <= -max ? "≤ " : "";
 }

@@ -45,6 +45,29 @@ export function largest(values: ArrayLike<number>, least = 1e-6): number {
   return max;
 }
 
+/**
+ * The value that all but the given share of the positive values stay under, within 0.1 % of the largest: a picture's scale is then not
+ * set by a few cells, such as the first query, which can only look at itself.
+ */
+export function robustMax(values: ArrayLike<number>, above = 0.005, least = 1e-6): number {
+  const max = largest(values, least);
+  const bins = new Uint32Array(1024);
+  let count = 0;
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index] as number;
+    if (!(value > 0)) continue;
+    count++;
+    const bin = Math.min(1023, Math.floor((value / max) * 1024));
+    bins[bin] = (bins[bin] as number) + 1;
+  }
+  let over = 0;
+  for (let bin = 1023; bin >= 0; bin--) {
+    over += bins[bin] as number;
+    if (over > count * above) return ((bin + 1) / 1024) * max;
+  }
+  return max;
+}
+
 /** Attention as a person reads it: 0.31, 0.0042, 3.1e-5. */
 export function readable(value: number): string {
   if (Number.isNaN(value)) return "none";

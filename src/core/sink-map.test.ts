@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { PNG } from "pngjs";
 import { sequentialPalette } from "./colour.js";
-import { largest, paletteIndex } from "./scale.js";
+import { largest, paletteIndex, robustMax } from "./scale.js";
 import * as door from "./sink-map.js";
 import { shortestFloat32 } from "./sink-map-data.js";
 import { maxPool } from "./sink-map-pixels.js";
@@ -137,6 +137,18 @@ test("pooling keeps the largest value of every group and loses none", () => {
       },
     ),
   );
+});
+
+test("a picture's scale leaves out no more than the share it may", () => {
+  fc.assert(
+    fc.property(fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 400 }), (values) => {
+      const max = robustMax(values, 0.05);
+      const positive = values.filter((value) => value > 0);
+      assert.ok(positive.filter((value) => value > max).length <= positive.length * 0.05);
+      assert.ok(max <= Math.max(1e-6, ...values) * 1.0001);
+    }),
+  );
+  assert.ok(robustMax([1, ...Array(999).fill(0.1), Number.NaN]) < 0.11);
 });
 
 test("SVG and HTML escape what a prompt can hold", () => {

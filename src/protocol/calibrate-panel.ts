@@ -31,7 +31,7 @@ export const CalibrateSnapshotSchema = v.object({
   promptsPerSecond: v.number(),
   secondsLeft: v.nullable(v.number()),
   forwardPasses: count,
-  best: v.nullable(v.object({ name: v.string(), heads: count, difference: v.number(), interval })),
+  best: v.nullable(v.object({ name: v.string(), heads: count, difference: v.number(), interval, items: v.optional(count) })),
   /** Scores of all heads, [layer][head]; NaN where none is known yet. */
   scores: v.object({
     layers: count,

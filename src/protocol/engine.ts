@@ -281,7 +281,8 @@ export interface CalibrateProgress {
   forwardPasses: number;
   /** Heads scored or re-scored since the last event. */
   heads: HeadScore[];
-  best: { name: string; heads: number; difference: number; interval: [number, number] } | null;
+  /** `items`: prompts that the difference was measured on so far; without it no difference is shown. */
+  best: { name: string; heads: number; difference: number; interval: [number, number]; items?: number } | null;
 }
 
 export interface HeadScore {

@@ -1,5 +1,5 @@
 import { divergingPalette, sequentialPalette, upperTriangleColour } from "../../src/core/colour.js";
-import { largest, type Scale } from "../../src/core/scale.js";
+import { robustMax, type Scale } from "../../src/core/scale.js";
 import type { Head } from "../../src/protocol/calibration.js";
 import type { HeadMatrix } from "../../src/protocol/engine.js";
 import { CellCanvas, imageOf, type Picture } from "../cell-canvas.js";
@@ -10,8 +10,8 @@ import { type Cell, stepTo } from "../paint/hit.js";
 import { paintCells } from "../paint/raster.js";
 import { type Fetch, Tiles, type TileWish } from "../paint/tiles.js";
 import { isWhole, pan, reveal, type Viewport, whole, zoom } from "../paint/viewport.js";
+import { ring } from "../ring.js";
 import { Columns } from "./columns.js";
-import { ring } from "./heads.js";
 import { areaOf, describeCell, readCell, stageValues } from "./matrix.js";
 import type { ReadModel } from "./model.js";
 import type { SinkNavigation, Stage } from "./navigation.js";
@@ -195,7 +195,7 @@ export class HeadView {
     if (!all) return { kind, max: 1 };
     const values = stageValues(all, stage, this.#hiddenKey());
     if (!values) return { kind, max: 1 };
-    return { kind, max: stage === "difference" ? largest(values.map(Math.abs)) : largest(values) };
+    return { kind, max: robustMax(stage === "difference" ? values.map(Math.abs) : values) };
   }
 
   #paint(tile: HeadMatrix, stage: Stage, scale: Scale): Picture {
@@ -217,7 +217,7 @@ export class HeadView {
     const diverging = stage === "difference";
     const others = [{ colour: upperTriangleColour(theme), label: this.#hiddenKey() === null ? "later key" : "later key, or hidden" }];
     const palette = diverging ? divergingPalette(theme) : sequentialPalette(theme);
-    this.#legend.update({ title: diverging ? "After minus before" : "Attention", palette, scale, diverging, others });
+    this.#legend.update({ title: diverging ? "After minus before" : "Attention", palette, scale, diverging, others, clipped: true });
   }
 
   #hover(cell: Cell | null): void {

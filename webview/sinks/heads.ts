@@ -7,6 +7,7 @@ import { h } from "../dom.js";
 import { Legend } from "../legend.js";
 import { stepTo } from "../paint/hit.js";
 import { paintCells } from "../paint/raster.js";
+import { ring } from "../ring.js";
 import { type ReadModel, tokenName } from "./model.js";
 import type { SinkNavigation } from "./navigation.js";
 
@@ -148,16 +149,6 @@ export function describeHead({ reading }: ReadModel, head: Head, calibrated: Rea
 
 function inks(theme: ThemeKind): { line: string; ink: string } {
   return theme === "dark" || theme === "hc-dark" ? { line: "#ffffff", ink: "#000000" } : { line: "#000000", ink: "#ffffff" };
-}
-
-/** A ring that can be seen on any colour: light within dark or the other way round. */
-export function ring(context: CanvasRenderingContext2D, box: Box, line: string, halo: string, width: number): void {
-  context.lineWidth = width + 2;
-  context.strokeStyle = halo;
-  context.strokeRect(box.x, box.y, box.width, box.height);
-  context.lineWidth = width;
-  context.strokeStyle = line;
-  context.strokeRect(box.x, box.y, box.width, box.height);
 }
 
 function markCalibrated(context: CanvasRenderingContext2D, box: Box, halo: string, line: string): void {

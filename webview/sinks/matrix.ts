@@ -66,6 +66,8 @@ export function describeCell(map: SinkMap, reading: CellReading, hiddenKey: numb
   if (Number.isNaN(before)) return `${place}: none, a query cannot look at a later key.`;
   if (hiddenKey !== null && hiddenKey >= keys[0] && hiddenKey < keys[1]) return `${place}: the initial sink, hidden.`;
   const change =
-    after === null ? "" : `; after calibration ${readable(after)} (${after >= before ? "+" : "−"}${readable(Math.abs(after - before))})`;
+    after === null
+      ? ""
+      : `; after calibration ${after === before ? "the same" : `${readable(after)} (${after > before ? "+" : "−"}${readable(Math.abs(after - before))})`}`;
   return `${place}: ${readable(before)}${change}${pooled ? ", the largest of these" : ""}.`;
 }

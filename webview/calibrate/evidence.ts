@@ -1,0 +1,77 @@
+import type { HeadSetEntry } from "../../src/protocol/calibrate-panel.js";
+import { h } from "../dom.js";
+import { evidenceRows, points, probability } from "./words.js";
+
+/** What a head set rests on: the verdict, and every arm of its confirmation with interval. */
+export class EvidenceTable {
+  readonly element: HTMLElement;
+  readonly #title = h("h2", { id: "evidence-title" });
+  readonly #verdict = h("p", {});
+  readonly #rows = h("tbody", {});
+  readonly #note = h("p", { class: "quiet" });
+  readonly #table: HTMLElement;
+
+  constructor() {
+    this.#table = h(
+      "table",
+      { "data-name": "evidence" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          ...["", "heads", "score", "against no heads", "95 % interval"].map((name) =>
+            name ? h("th", { scope: "col" }, name) : h("td", {}),
+          ),
+        ),
+      ),
+      this.#rows,
+    );
+    this.element = h(
+      "section",
+      { class: "evidence", "aria-labelledby": "evidence-title" },
+      this.#title,
+      this.#verdict,
+      this.#table,
+      this.#note,
+    );
+  }
+
+  update(entry: HeadSetEntry | null): void {
+    this.element.hidden = entry === null;
+    if (!entry) return;
+    const { evidence } = entry;
+    this.#title.textContent = `Evidence: ${entry.name}`;
+    this.#verdict.textContent = entry.verdict;
+    this.#table.hidden = evidence === null;
+    if (!evidence) {
+      this.#note.textContent = "This set came without evidence, so nothing is known about what it does here. Calibrate to find out.";
+      return;
+    }
+    this.#rows.replaceChildren(
+      ...evidenceRows(entry, evidence).map(({ name, heads, score, difference, interval }) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, name),
+          h("td", {}, heads),
+          h("td", {}, `${(100 * score).toFixed(1)} %`),
+          h("td", {}, difference === null ? "" : `${points(difference)} points`),
+          h("td", {}, interval ? `${points(interval[0])} to ${points(interval[1])}` : ""),
+        ),
+      ),
+    );
+    this.#note.textContent = [
+      `Measured on ${evidence.task}`,
+      `chosen on ${evidence.chosenOn}`,
+      evidence.validatedOn !== undefined && `validated on ${evidence.validatedOn}`,
+      `confirmed on n = ${evidence.confirmedOn} prompts that it was not chosen on`,
+      probability(evidence.p),
+      `seed ${evidence.seed}`,
+    ]
+      .filter(Boolean)
+      .join(", ")
+      .concat(".");
+  }
+}

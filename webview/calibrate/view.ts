@@ -1,0 +1,99 @@
+import type { CalibratePanelDown, CalibratePanelState, CalibratePanelUp } from "../../src/protocol/calibrate-panel.js";
+import { progressRing } from "../controls.js";
+import { h } from "../dom.js";
+import { onThemeChange } from "../theme.js";
+import { EvidenceTable } from "./evidence.js";
+import { Form } from "./form.js";
+import { History } from "./history.js";
+import type { CalibrateNavigation } from "./navigation.js";
+import { Progress } from "./progress.js";
+import { Scores } from "./scores.js";
+
+export interface CalibratePort {
+  post(message: CalibratePanelUp): void;
+  navigation: CalibrateNavigation;
+}
+
+/** The calibrate panel: draws the newest snapshot. It keeps nothing of a search itself, so a reload or a hidden panel loses nothing. */
+export class CalibrateView {
+  readonly element = h("div", { class: "calibrate" });
+  readonly #model = h("p", { class: "quiet" });
+  readonly #verdict = h("p", { class: "verdict", role: "status", "data-name": "verdict" });
+  readonly #notice = h("p", { class: "quiet", role: "status", "data-name": "notice" });
+  readonly #busy = progressRing("Searching");
+  readonly #form: Form;
+  readonly #progress = new Progress();
+  readonly #scores = new Scores();
+  readonly #evidence = new EvidenceTable();
+  readonly #history: History;
+  #state: CalibratePanelState | null = null;
+  #frame = 0;
+
+  constructor(private readonly port: CalibratePort) {
+    const post = (message: CalibratePanelUp) => port.post(message);
+    const change = (patch: Partial<CalibrateNavigation>) => {
+      port.navigation = { ...port.navigation, ...patch };
+      this.#draw();
+    };
+    this.#form = new Form({ post, change });
+    this.#history = new History(post, (entry) => change({ entry }));
+    this.element.append(
+      h(
+        "header",
+        {},
+        h("h1", {}, "Calibrate heads"),
+        this.#model,
+        h(
+          "p",
+          { class: "quiet" },
+          "Finds the attention heads whose sinks are worth damping, on prompts of your own, and proves the gain on prompts it did not choose on. Nothing leaves this machine.",
+        ),
+      ),
+      this.#form.element,
+      h("div", { class: "row" }, this.#busy, this.#verdict),
+      this.#notice,
+      this.#progress.element,
+      h(
+        "div",
+        { class: "columns-layout" },
+        this.#scores.element,
+        h("div", { class: "main" }, this.#evidence.element, this.#history.element),
+      ),
+    );
+    onThemeChange(() => this.#scores.redraw());
+    post({ type: "ready" });
+  }
+
+  receive(message: CalibratePanelDown): void {
+    if (message.type === "notice") {
+      this.#notice.textContent = message.message;
+      return;
+    }
+    this.#state = message.state;
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#draw();
+    });
+  }
+
+  #draw(): void {
+    const state = this.#state;
+    if (!state) return;
+    const { navigation } = this.port;
+    const busy = state.phase === "starting" || state.phase === "running" || state.phase === "cancelling";
+    this.#model.textContent = state.model
+      ? `${state.model.name}, ${state.model.layers} layers × ${state.model.heads} heads`
+      : "No model is loaded.";
+    this.#busy.hidden = !busy;
+    if (this.#verdict.textContent !== state.message) this.#verdict.textContent = state.message;
+    this.#verdict.dataset.phase = state.phase === "done" ? (state.helps ? "helps" : "does-not-help") : state.phase;
+    this.#form.update(state, navigation);
+    this.#progress.update(state);
+    const entry = state.history.find(({ id }) => id === navigation.entry) ?? state.history[0] ?? null;
+    const own = state.phase === "done" ? state.history[0] : undefined;
+    const heads = state.run?.scores.heads ?? 0;
+    this.#scores.update(state.run, new Set(own?.heads.map(([layer, head]) => layer * heads + head)));
+    this.#evidence.update(busy ? null : entry);
+    this.#history.update(state.history, entry?.id ?? null);
+  }
+}

@@ -1,0 +1,60 @@
+/** Numbers of a search as people read them. Pure. A gain never stands without its interval and n. */
+import type { HeadSetEntry, SearchPlace } from "../../src/protocol/calibrate-panel.js";
+import type { Evidence } from "../../src/protocol/calibration.js";
+
+/** 0.021 -> "+2.1". */
+export function points(share: number): string {
+  const value = 100 * share;
+  return `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value).toFixed(1)}`;
+}
+
+/** "+2.1 points (95 % +0.4 to +3.8, n = 300)". */
+export function gain(difference: number, [low, high]: readonly [number, number], n: number): string {
+  return `${points(difference)} points (95 % ${points(low)} to ${points(high)}, n = ${n})`;
+}
+
+export function measuredOn(place: SearchPlace): string {
+  return place.kind === "workspace" ? `the files of ${place.name}` : place.tasks.join(", ");
+}
+
+/** "18 s", "4 min", "1 h 20 min". */
+export function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+export interface EvidenceRow {
+  name: string;
+  heads: string;
+  score: number;
+  /** Null for the baseline, which is what the others are compared with. */
+  difference: number | null;
+  interval: readonly [number, number] | null;
+}
+
+/** The arms of the confirmation: no heads, the chosen set, and its rivals. */
+export function evidenceRows(entry: Pick<HeadSetEntry, "heads">, evidence: Evidence): EvidenceRow[] {
+  return [
+    { name: "No heads", heads: "0", score: evidence.baseline, difference: null, interval: null },
+    {
+      name: "Chosen heads",
+      heads: String(entry.heads.length),
+      score: evidence.calibrated,
+      difference: evidence.difference,
+      interval: evidence.interval,
+    },
+    ...(evidence.rivals ?? []).map(({ name, heads, accuracy, difference, interval }) => ({
+      name,
+      heads: heads === undefined ? "" : String(heads),
+      score: accuracy,
+      difference,
+      interval,
+    })),
+  ];
+}
+
+/** p as a person reads it. */
+export function probability(p: number): string {
+  return p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`;
+}
