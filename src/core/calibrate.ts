@@ -1,0 +1,404 @@
+/**
+ * The head search. Three disjoint parts of the prompts: heads are chosen on the first, sets meet on the second, and the winner alone is
+ * compared with no heads on the third. It is a pure function of the options and of what the Scorer answers; facts already known (from a
+ * journal) are not asked for again, so a search that was killed repeats itself up to where it stopped and goes on.
+ */
+import type { CalibrateProgress } from "../protocol/engine.js";
+import { type Candidate, candidateSets, distinct, publishedRule, refined } from "./search/candidates.js";
+import { type Arm, type ArmResult, compareArm, compareContextual, randomArms } from "./search/confirm.js";
+import type { SearchEvent, SearchRecord } from "./search/events.js";
+import { accuracy, type Grade, type Grades, gain, gradesFor } from "./search/grades.js";
+import { Memory, type Spent } from "./search/memory.js";
+import { DEFAULT_PLAN, divide, type Parts, type Plan, planFor } from "./search/plan.js";
+import type { HeadIndex, Job, Scorer, Variant } from "./search/scorer.js";
+import { headScore, raceSingles, singleJobs } from "./search/singles.js";
+import type { Summary } from "./statistics.js";
+
+export interface SearchOptions {
+  seed: number;
+  /** Every eligible head alone over the whole choosing part, kept where accuracy rises, as published. */
+  exhaustive?: boolean;
+  /** Prompts to choose on; default: the plan's. */
+  samples?: number;
+  /** Prompts to confirm on; default: the plan's. */
+  confirm?: number;
+  budgetSeconds?: number;
+  /** Evaluate only what belongs to this share of the choosing prompts, and stop: see `mergeKnown` in the engine. */
+  shard?: { index: number; count: number };
+  /** The search's own method moves every head, whether it has a second sink or not (ZeroTuning). */
+  alwaysLive?: boolean;
+  /** Items without content, for contextual calibration; not among those to divide. */
+  contentFree?: readonly number[];
+  /** Prompts of the published search of this task, for the comparison of cost; default 900. */
+  publishedSamples?: number;
+  /** ZeroTuning strengths that compete on the validation part for a place among the rivals. */
+  zeroTuning?: readonly number[];
+}
+
+export interface SearchResult {
+  heads: HeadIndex[];
+  /** How the winning set came about. */
+  rule: string;
+  helps: boolean;
+  verdict: string;
+  /** The winner against no heads; null where no candidate reached the confirmation. */
+  confirmed: ArmResult | null;
+  rivals: ArmResult[];
+  sizes: { choose: number; validate: number; confirm: number };
+  spent: Spent;
+  exhaustiveTokenLayers: number;
+  /** Every candidate that reached validation, with its gain there. */
+  validated: { name: string; heads: number; gain: number; standardError: number }[];
+}
+
+export async function* calibrate(
+  scorer: Scorer,
+  options: SearchOptions,
+  known: Iterable<SearchRecord>,
+  signal: AbortSignal,
+): AsyncGenerator<SearchEvent, SearchResult | null> {
+  const memory = new Memory(scorer, known);
+  memory.alwaysLive = options.alwaysLive ?? false;
+  const search = new Search(memory, options, signal);
+  return yield* search.run();
+}
+
+class Search {
+  private plan: Plan = DEFAULT_PLAN;
+  private parts: Parts = { choose: [], validate: [], confirm: [] };
+  private grades: Grades = {};
+  private part: CalibrateProgress["part"] = "baseline";
+  private total = 0;
+  private best: CalibrateProgress["best"] = null;
+  private racing: Set<HeadIndex>;
+  private readonly started = performance.now();
+  private readonly spentBefore: number;
+
+  constructor(
+    private readonly memory: Memory,
+    private readonly options: SearchOptions,
+    private readonly signal: AbortSignal,
+  ) {
+    this.racing = new Set(memory.scorer.eligible);
+    this.spentBefore = memory.spent.seconds;
+  }
+
+  private get scorer(): Scorer {
+    return this.memory.scorer;
+  }
+
+  /** Seconds spent on this search, in this run and in those it goes on from. */
+  private get elapsed(): number {
+    return this.spentBefore + (performance.now() - this.started) / 1000;
+  }
+
+  async *run(): AsyncGenerator<SearchEvent, SearchResult | null> {
+    yield* this.settlePlan();
+    const { choose } = this.parts;
+    if (this.options.shard) {
+      yield* this.runShard(this.options.shard);
+      return null;
+    }
+    yield* this.watch("baseline", choose.length, this.memory.needBaselines(choose, this.signal));
+    this.grades = gradesFor(
+      this.scorer.metric,
+      choose.map((item) => this.memory.baselineOf(item)),
+    );
+    const candidates = this.options.exhaustive ? yield* this.exhaustive() : yield* this.fast();
+    const winner = yield* this.validate(candidates);
+    return yield* this.confirm(winner);
+  }
+
+  /** Sizes of the parts: asked for, or what the budget allows at the pace of the first prompts. */
+  private async *settlePlan(): AsyncGenerator<SearchEvent> {
+    const { budgetSeconds, samples, confirm, seed, exhaustive } = this.options;
+    const adjust = (plan: Plan): Plan => ({
+      ...plan,
+      ...(samples === undefined ? {} : { choose: samples, validate: Math.max(6, Math.min(plan.validate, samples)) }),
+      ...(confirm === undefined ? {} : { confirm }),
+    });
+    if (budgetSeconds !== undefined && !exhaustive) {
+      const probe = divide(this.scorer.items, adjust(this.plan), seed).confirm.slice(0, 6);
+      const passes = this.memory.spent;
+      yield* this.watch("baseline", probe.length, this.memory.needBaselines(probe, this.signal));
+      yield* this.memory.needPace(() => passes.tokenLayers / Math.max(passes.seconds, 1e-3));
+      const layersPerPass = this.meanTokens(probe) * this.scorer.layers;
+      this.plan = planFor(budgetSeconds, (this.memory.pace as number) / layersPerPass, this.scorer.eligible.length);
+    }
+    this.plan = adjust(this.plan);
+    this.parts = divide(this.scorer.items, this.plan, seed);
+  }
+
+  private meanTokens(items: readonly number[]): number {
+    return items.reduce((sum, item) => sum + this.scorer.tokens(item), 0) / Math.max(1, items.length);
+  }
+
+  /** The first leg of the race over this shard's prompts, and in an exhaustive search all of it: what needs no decision. */
+  private async *runShard({ index, count }: { index: number; count: number }): AsyncGenerator<SearchEvent> {
+    const reach = this.options.exhaustive ? this.parts.choose.length : this.plan.rungs.reduce((sum, rung) => sum + rung.prompts, 0);
+    const own = (items: readonly number[]) => items.filter((_, i) => i % count === index);
+    yield* this.watch("baseline", own(this.parts.choose).length, this.memory.needBaselines(own(this.parts.choose), this.signal));
+    const mine = own(this.parts.choose.slice(0, reach));
+    for (const [done, item] of mine.entries()) {
+      yield* this.watch("choose", mine.length, this.memory.needScores(singleJobs(this.scorer.eligible, [item]), this.signal), () => done);
+    }
+  }
+
+  private async *exhaustive(): AsyncGenerator<SearchEvent, Candidate[]> {
+    const { choose } = this.parts;
+    for (const [done, item] of choose.entries()) {
+      yield* this.watch("choose", choose.length, this.memory.needScores(singleJobs(this.scorer.eligible, [item]), this.signal), () => done);
+    }
+    yield this.rankingOf(choose);
+    const candidate = publishedRule(this.memory, choose);
+    return candidate.heads.length > 0 ? [candidate] : [];
+  }
+
+  private async *fast(): AsyncGenerator<SearchEvent, Candidate[]> {
+    const { choose } = this.parts;
+    const { memory, grades, signal, plan } = this;
+    const measured = choose.slice(
+      0,
+      plan.rungs.reduce((sum, rung) => sum + rung.prompts, 0),
+    );
+    const prompts = measured.length;
+    const race = raceSingles(memory, choose, plan.rungs, grades, signal);
+    const seen = () => measured.filter((item) => memory.outcomesKnown(item)).length;
+    this.racing = new Set(yield* this.watch("choose", prompts, race, seen, measured));
+    let candidates = candidateSets(memory, measured, choose, grades);
+    yield this.rankingOf(measured, candidates);
+
+    // Sets race on choosing prompts that the single heads did not see first.
+    const order = [...choose.slice(measured.length), ...measured];
+    let reach = 0;
+    for (const { prompts: more, sets } of plan.legs) {
+      if (yield* this.late(`leg at ${reach}`, 0.5)) break;
+      if (reach > 0) candidates = this.bestOf(candidates, order.slice(0, reach)).slice(0, sets);
+      const items = order.slice(reach, reach + more);
+      yield* this.evaluate("choose", candidates, items);
+      reach = Math.min(order.length, reach + more);
+      this.note(candidates, order.slice(0, reach));
+    }
+    candidates = this.bestOf(candidates, order.slice(0, Math.max(1, reach)));
+
+    const trial = order.slice(0, Math.min(order.length, plan.refine.prompts));
+    for (let round = 1; round <= plan.refine.rounds; round++) {
+      if (yield* this.late(`refinement ${round}`, 0.6)) break;
+      const [leader] = this.bestOf(candidates, trial);
+      if (!leader) break;
+      // Later rounds move less: the prediction is good near what was measured only.
+      const next = refined(memory, leader, trial, choose, round, Math.max(2, Math.round(16 / round)));
+      if (!next || candidates.some(({ heads }) => heads.join() === next.heads.join())) break;
+      yield* this.evaluate("choose", [next], trial);
+      candidates = [next, ...candidates];
+      this.note(candidates, trial);
+    }
+    candidates = this.bestOf(candidates, trial);
+    // The published rule always has a seat: it is what the fast search is measured against.
+    return distinct([...candidates.slice(0, plan.finalists), ...[publishedRule(memory, measured)].filter(({ heads }) => heads.length > 0)]);
+  }
+
+  /** What sets are compared by: close to the metric, with less noise than whole answers. */
+  private get judge(): Grade {
+    const { sharp, likelihood } = this.grades;
+    if (likelihood) return likelihood;
+    return (outcome) => (accuracy(outcome) + 2 * (sharp as Grade)(outcome)) / 3;
+  }
+
+  private bestOf(candidates: readonly Candidate[], items: readonly number[]): Candidate[] {
+    const value = new Map(candidates.map((candidate) => [candidate, gain(this.memory, this.judge, items, candidate.heads).mean]));
+    return [...candidates].sort((a, b) => (value.get(b) as number) - (value.get(a) as number));
+  }
+
+  /** Evaluates sets on items, all sets of one item together so that they share a batch. */
+  private async *evaluate(part: CalibrateProgress["part"], arms: readonly Arm[], items: readonly number[]): AsyncGenerator<SearchEvent> {
+    yield* this.watch("baseline", items.length, this.memory.needBaselines(items, this.signal));
+    const jobs: Job[] = items.flatMap((item) => arms.map(({ heads, variant }) => ({ item, heads, ...(variant ? { variant } : {}) })));
+    const open = () => jobs.filter((job) => this.memory.outcomeOf(job.item, job.heads, job.variant) !== undefined).length;
+    yield* this.watch(part, jobs.length, this.memory.needScores(jobs, this.signal), open);
+  }
+
+  private async *validate(candidates: readonly Candidate[]): AsyncGenerator<SearchEvent, Winner> {
+    const { validate } = this.parts;
+    yield* this.evaluate("validate", candidates, validate);
+    const summaries = candidates.map((candidate) => ({
+      candidate,
+      summary: gain(this.memory, this.judge, validate, candidate.heads),
+    }));
+    summaries.sort((a, b) => b.summary.mean - a.summary.mean);
+    this.note(candidates, validate);
+    const [first] = summaries;
+    return { winner: first && first.summary.mean > 0 ? first.candidate : null, summaries };
+  }
+
+  private async *confirm({ winner, summaries }: Winner): AsyncGenerator<SearchEvent, SearchResult> {
+    const { memory, parts, options, plan } = this;
+    const { confirm } = parts;
+    const validated = summaries.map(({ candidate, summary }) => ({
+      name: candidate.name,
+      heads: candidate.heads.length,
+      gain: summary.mean,
+      standardError: summary.standardError,
+    }));
+    const sizes = { choose: parts.choose.length, validate: parts.validate.length, confirm: winner ? confirm.length : 0 };
+    const base = { sizes, validated, spent: memory.spent, exhaustiveTokenLayers: this.exhaustiveTokenLayers() };
+    if (!winner) {
+      const verdict = `Calibration does not help this model here: no set of heads did better than none on ${sizes.validate} validation prompts. It is left off.`;
+      return { ...base, heads: [], rule: "none", helps: false, verdict, confirmed: null, rivals: [] };
+    }
+    // The winner comes first: whatever is cut short afterwards, its own comparison is complete.
+    const chosen: Arm = { name: "chosen set", heads: winner.heads };
+    yield* this.evaluate("confirm", [chosen], confirm);
+    const confirmed = compareArm(memory, chosen, confirm, options.seed);
+    this.best = { name: winner.name, heads: winner.heads.length, difference: confirmed.difference, interval: confirmed.interval };
+
+    const rivals: ArmResult[] = [];
+    const arms: Arm[] = [
+      ...randomArms(this.scorer.eligible, winner.heads.length, plan.random, options.seed),
+      { name: "all eligible heads", heads: this.scorer.eligible },
+    ];
+    for (const arm of arms) {
+      if (yield* this.late(arm.name, 0.9)) break;
+      yield* this.evaluate("confirm", [arm], confirm);
+      rivals.push(compareArm(memory, arm, confirm, options.seed));
+    }
+    if (plan.rivals && !(yield* this.late("other methods", 0.8))) yield* this.otherMethods(chosen, rivals);
+    const helps = confirmed.interval[0] > 0;
+    return {
+      ...base,
+      spent: memory.spent,
+      heads: winner.heads,
+      rule: winner.name,
+      helps,
+      verdict: this.sentence(confirmed, helps),
+      confirmed,
+      rivals,
+    };
+  }
+
+  /** Contextual calibration, which costs a few passes, and ZeroTuning with its strength chosen on validation prompts. */
+  private async *otherMethods(chosen: Arm, rivals: ArmResult[]): AsyncGenerator<SearchEvent> {
+    const { memory, options, parts } = this;
+    const { contentFree = [], zeroTuning = [] } = options;
+    const answered = parts.confirm.every((item) => memory.baselineOf(item).answers !== undefined);
+    if (contentFree.length > 0 && answered) {
+      yield* this.evaluate("confirm", [chosen], contentFree);
+      rivals.push(compareContextual(memory, { name: "contextual calibration alone", heads: [] }, parts.confirm, contentFree));
+      rivals.push(compareContextual(memory, { ...chosen, name: "contextual calibration with the chosen set" }, parts.confirm, contentFree));
+    }
+    if (zeroTuning.length === 0) return;
+    const trial = parts.validate.slice(0, 30);
+    const arms = zeroTuning.map((beta): Arm & { variant: Variant } => ({
+      name: `ZeroTuning of all eligible heads, x ${beta}`,
+      heads: this.scorer.eligible,
+      variant: { method: "zero-tuning", beta },
+    }));
+    yield* this.evaluate("confirm", arms, trial);
+    const values = arms.map((arm) =>
+      trial.reduce((sum, item) => sum + this.judge(this.memory.outcomeOf(item, arm.heads, arm.variant) ?? memory.baselineOf(item)), 0),
+    );
+    const best = arms[values.indexOf(Math.max(...values))];
+    if (!best) return;
+    yield* this.evaluate("confirm", [best], parts.confirm);
+    rivals.push(compareArm(memory, best, parts.confirm, options.seed));
+  }
+
+  private sentence({ difference, interval, baseline, calibrated, n, heads }: ArmResult, helps: boolean): string {
+    const accuracyLike = this.scorer.metric === "accuracy";
+    const number = (value: number) => (accuracyLike ? `${(100 * value).toFixed(1)}` : value.toFixed(4));
+    const unit = accuracyLike ? " points" : " nats a token";
+    const numbers = `${number(baseline)} without, ${number(calibrated)} with, difference ${number(difference)}${unit} (95 % interval ${number(interval[0])} to ${number(interval[1])}, ${n} untouched prompts)`;
+    return helps
+      ? `Calibrating ${heads} heads helps here: ${numbers}.`
+      : `Calibration does not help this model here: the best set, ${heads} heads, is not surely better than none: ${numbers}. It is left off.`;
+  }
+
+  /** What the published search would cost: every eligible head alone over 900 prompts (or all there are), each a full pass. */
+  private exhaustiveTokenLayers(): number {
+    const all = [...this.parts.choose, ...this.parts.validate, ...this.parts.confirm];
+    const prompts = Math.min(this.options.publishedSamples ?? 900, this.scorer.items);
+    return Math.round((this.scorer.eligible.length + 1) * prompts * this.meanTokens(all) * this.scorer.layers);
+  }
+
+  /** Whether `share` of the budget is used up, decided once and kept. Never without a budget. */
+  private *late(at: string, share: number): Generator<SearchEvent, boolean> {
+    const { budgetSeconds } = this.options;
+    if (budgetSeconds === undefined) return false;
+    return yield* this.memory.needDeadline(at, () => this.elapsed > share * budgetSeconds);
+  }
+
+  private note(candidates: readonly Candidate[], items: readonly number[]): void {
+    const [leader] = this.bestOf(candidates, items);
+    if (!leader) return;
+    const grade = this.scorer.metric === "accuracy" ? accuracy : this.judge;
+    const { mean, standardError } = gain(this.memory, grade, items, leader.heads);
+    const half = Number.isFinite(standardError) ? 1.96 * standardError : 1;
+    this.best = { name: leader.name, heads: leader.heads.length, difference: mean, interval: [mean - half, mean + half] };
+  }
+
+  /** Passes records on and tells the progress after each. `done` counts what is known; default: the records' items. */
+  private async *watch<T>(
+    part: CalibrateProgress["part"],
+    total: number,
+    events: AsyncGenerator<SearchEvent, T>,
+    done?: () => number,
+    ranked?: readonly number[],
+  ): AsyncGenerator<SearchEvent, T> {
+    let counted = 0;
+    for (;;) {
+      const step = await events.next();
+      if (step.done) return step.value;
+      yield step.value;
+      if (step.value.type !== "record") continue;
+      this.part = part;
+      this.total = total;
+      const { record } = step.value;
+      if (record.type === "baseline") counted += record.results.length;
+      const touched = new Set<HeadIndex>();
+      if (record.type === "scores") for (const { heads } of record.results) if (heads.length === 1) touched.add(heads[0] as HeadIndex);
+      yield this.progress(done ? done() : counted, [...touched], ranked);
+    }
+  }
+
+  private progress(done: number, touched: readonly HeadIndex[], ranked: readonly number[] = this.parts.choose): SearchEvent {
+    const { memory } = this;
+    const { forwardPasses, seconds } = memory.spent;
+    const left = this.total - done;
+    const { budgetSeconds } = this.options;
+    return {
+      type: "progress",
+      progress: {
+        part: this.part,
+        done,
+        total: this.total,
+        promptsPerSecond: seconds > 0 ? forwardPasses / seconds : 0,
+        secondsLeft:
+          budgetSeconds !== undefined
+            ? Math.max(0, budgetSeconds - this.elapsed)
+            : seconds > 0 && left >= 0
+              ? (left / Math.max(done, 1)) * seconds
+              : null,
+        forwardPasses,
+        heads: touched.map((head) => headScore(memory, head, ranked, this.grades, this.racing)),
+        best: this.best,
+      },
+    };
+  }
+
+  /** The whole ranking once more, with who is kept. */
+  private rankingOf(items: readonly number[], candidates: readonly Candidate[] = []): SearchEvent {
+    const kept = new Set(candidates.flatMap(({ heads }) => heads));
+    const event = this.progress(this.total, this.scorer.eligible, items);
+    if (event.type === "progress") {
+      for (const score of event.progress.heads) {
+        if (kept.has(score.layer * this.scorer.heads + score.head)) score.state = "kept";
+      }
+    }
+    return event;
+  }
+}
+
+interface Winner {
+  winner: Candidate | null;
+  summaries: { candidate: Candidate; summary: Summary }[];
+}
