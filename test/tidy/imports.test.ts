@@ -1,0 +1,89 @@
+// Who sees whom: the rooms of ARCHITECTURE.md, as a test.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import { sources } from "./tracked.js";
+
+/** Room -> rooms it may import, besides itself. `core` is pure, so every process may use it; `protocol` is the contract. */
+const ROOMS: Record<string, string[]> = {
+  "src/protocol": [],
+  "src/core": ["src/protocol"],
+  "src/store": ["src/protocol"],
+  "src/client": ["src/protocol", "src/store"],
+  "src/engine": ["src/protocol", "src/core", "src/store"],
+  "src/host": ["src/protocol", "src/core", "src/client", "src/store"],
+  "src/cli": ["src/protocol", "src/core", "src/client", "src/store"],
+  "src/build": ["src/protocol", "src/core", "src/client", "src/store"],
+  webview: ["src/protocol", "src/core"],
+};
+
+/** Packages that only these places may import. */
+const GUARDED: Record<string, (file: string) => boolean> = {
+  "node-llama-cpp": (file) => file === "src/engine/native.ts" || file.startsWith("test/native/"),
+  vscode: (file) => file.startsWith("src/host/") || file.startsWith("test/host/"),
+  esbuild: (file) => file.startsWith("src/build/") || file.startsWith("test/"),
+  "@vscode/webview-ui-toolkit": (file) => file === "webview/controls.ts",
+};
+
+interface Import {
+  file: string;
+  specifier: string;
+}
+
+function importsOf(file: string): Import[] {
+  const text = fs.readFileSync(file, "utf8");
+  const found = [...text.matchAll(/(?:^|\n)\s*(?:import|export)\s[^;]*?from\s+"([^"]+)"/g), ...text.matchAll(/\bimport\(\s*"([^"]+)"/g)];
+  const bare = text.matchAll(/(?:^|\n)import\s+"([^"]+)"/g);
+  return [...found, ...bare].map((match) => ({ file, specifier: match[1] ?? "" }));
+}
+
+const roomOf = (file: string) => Object.keys(ROOMS).find((room) => file.startsWith(`${room}/`));
+const files = sources();
+const imports = files.flatMap(importsOf);
+
+test("there is something to look at", () => {
+  assert.ok(files.length > 100, `${files.length} source files`);
+  assert.ok(imports.length > 300, `${imports.length} imports`);
+  for (const room of Object.keys(ROOMS))
+    assert.ok(
+      files.some((file) => file.startsWith(`${room}/`)),
+      `${room} is empty`,
+    );
+});
+
+test("rooms import only the rooms that they may see", () => {
+  const wrong = imports.flatMap(({ file, specifier }) => {
+    const room = roomOf(file);
+    if (!room || !specifier.startsWith(".")) return [];
+    const target = path.posix.join(path.posix.dirname(file), specifier);
+    const seen = roomOf(target);
+    if (!seen) return [`${file} imports ${specifier}, which lies in no room`];
+    return seen === room || ROOMS[room]?.includes(seen) ? [] : [`${file} imports ${specifier}: ${room} does not see ${seen}`];
+  });
+  assert.deepEqual(wrong, []);
+});
+
+test("guarded packages are imported in their one place", () => {
+  const wrong = imports.flatMap(({ file, specifier }) => {
+    const name = Object.keys(GUARDED).find((guarded) => specifier === guarded || specifier.startsWith(`${guarded}/`));
+    return name && !GUARDED[name]?.(file) ? [`${file} imports ${specifier}`] : [];
+  });
+  assert.deepEqual(wrong, []);
+  assert.ok(
+    imports.some(({ specifier }) => specifier === "node-llama-cpp"),
+    "nobody imports node-llama-cpp: the rule looks at nothing",
+  );
+});
+
+test("core and protocol are pure: no Node module, but in their tests", () => {
+  const wrong = imports.filter(
+    ({ file, specifier }) => /^src\/(core|protocol)\//.test(file) && !file.endsWith(".test.ts") && specifier.startsWith("node:"),
+  );
+  assert.deepEqual(wrong, []);
+});
+
+test("relative imports name a file with its ending", () => {
+  const wrong = imports.filter(({ specifier }) => specifier.startsWith(".") && !/\.(js|mjs|json|css)$/.test(specifier));
+  assert.deepEqual(wrong, []);
+});
