@@ -250,7 +250,8 @@ class Search {
     const chosen: Arm = { name: "chosen set", heads: winner.heads };
     yield* this.evaluate("confirm", [chosen], confirm);
     const confirmed = compareArm(memory, chosen, confirm, options.seed);
-    this.best = { name: winner.name, heads: winner.heads.length, difference: confirmed.difference, interval: confirmed.interval };
+    const { difference, interval } = confirmed;
+    this.best = { name: winner.name, heads: winner.heads.length, difference, interval, items: confirm.length };
 
     const rivals: ArmResult[] = [];
     const arms: Arm[] = [
@@ -333,7 +334,13 @@ class Search {
     const grade = this.scorer.metric === "accuracy" ? accuracy : this.judge;
     const { mean, standardError } = gain(this.memory, grade, items, leader.heads);
     const half = Number.isFinite(standardError) ? 1.96 * standardError : 1;
-    this.best = { name: leader.name, heads: leader.heads.length, difference: mean, interval: [mean - half, mean + half] };
+    this.best = {
+      name: leader.name,
+      heads: leader.heads.length,
+      difference: mean,
+      interval: [mean - half, mean + half],
+      items: items.length,
+    };
   }
 
   /** Passes records on and tells the progress after each. `done` counts what is known; default: the records' items. */

@@ -29,6 +29,15 @@ const sampling = {
 };
 const calibration = v.nullable(CalibrationSchema);
 
+const infillPrompt = {
+  prefix: v.string(),
+  suffix: v.string(),
+  path: v.optional(v.string()),
+  context: v.optional(v.array(v.looseObject({ path: v.string(), text: v.string() }))),
+  maxPromptTokens: v.optional(v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(16, "must be at least 16"))),
+  ...sampling,
+};
+
 export const schemas = {
   load: v.looseObject({
     path: v.pipe(v.string(), v.minLength(1, "must name a GGUF file")),
@@ -44,15 +53,7 @@ export const schemas = {
     cacheType: v.optional(v.picklist(["f32", "f16", "q8_0", "q4_0"], "must be one of f32, f16, q8_0, q4_0")),
   }),
   complete: v.looseObject({ prompt: v.string(), calibration, ...sampling }),
-  infill: v.looseObject({
-    prefix: v.string(),
-    suffix: v.string(),
-    path: v.optional(v.string()),
-    context: v.optional(v.array(v.looseObject({ path: v.string(), text: v.string() }))),
-    maxPromptTokens: v.optional(v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(16, "must be at least 16"))),
-    calibration,
-    ...sampling,
-  }),
+  infill: v.looseObject({ ...infillPrompt, calibration }),
   chat: v.looseObject({
     messages: v.pipe(v.array(MessageSchema), v.minLength(1, "must hold at least one message")),
     tools: v.optional(v.array(v.looseObject({ name: v.pipe(v.string(), v.minLength(1)) }))),
@@ -65,6 +66,7 @@ export const schemas = {
     prompt: v.optional(v.string()),
     tokens: v.optional(v.array(v.number())),
     messages: v.optional(v.array(MessageSchema)),
+    infill: v.optional(v.looseObject(infillPrompt)),
   }),
 };
 

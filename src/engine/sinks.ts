@@ -3,6 +3,7 @@ import type { HeadMatrix, SinkMap, TokenProbability } from "../protocol/engine.j
 import { ActError } from "../protocol/errors.js";
 import { check, schemas } from "./check.js";
 import type { Engine, Handler } from "./engine.js";
+import { infillTokens } from "./infill.js";
 import type { Model } from "./model.js";
 import { poolMatrix } from "./pool.js";
 import { beginSegment, decodeSegment, sinksOfMeans } from "./segment.js";
@@ -24,7 +25,7 @@ export const sinks: Handler<"sinks"> = async (engine, params, call) => {
   check(schemas.prompt, params);
   return await engine.queue.run("sinks", "request", call.signal, async () => {
     const { model } = engine;
-    const tokens = model.promptTokens(params);
+    const tokens = params.infill ? infillTokens(model, params.infill).prompt : model.promptTokens(params);
     const calibration = params.calibration && params.calibration.heads.length > 0 ? params.calibration : null;
     model.checkCalibration(calibration);
     model.checkSegment(tokens.length);

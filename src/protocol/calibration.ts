@@ -36,6 +36,8 @@ export type Calibration = v.InferOutput<typeof CalibrationSchema>;
 
 export const EvidenceSchema = v.looseObject({
   task: v.string(),
+  /** What baseline, calibrated and difference count: shares of right answers (default), or mean log-likelihoods of a true token in nats. */
+  metric: v.optional(v.picklist(["accuracy", "log-likelihood"])),
   seed: v.number(),
   chosenOn: v.number(),
   validatedOn: v.optional(v.number()),

@@ -197,6 +197,8 @@ export interface LogitsResult {
 }
 
 export interface SinksParams extends PromptParams {
+  /** In place of the three: the prompt that `infill` makes of this, token by token. */
+  infill?: Omit<InfillParams, "calibration">;
   calibration: Calibration | null;
   threshold: Threshold;
 }

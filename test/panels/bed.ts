@@ -6,7 +6,6 @@ import path from "node:path";
 import { build } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
 import type { ThemeKind } from "../../src/core/colour.js";
-import type {} from "../../webview/fixtures/host.js";
 
 export type View = "sinks" | "calibrate";
 export const THEMES: readonly ThemeKind[] = ["light", "dark", "hc-light", "hc-dark"];
@@ -32,25 +31,37 @@ export interface Bed {
 /** Path of a Chromium: CHROMIUM_PATH, else Debian's. */
 export async function findChromium(): Promise<string | null> {
   for (const candidate of [process.env.CHROMIUM_PATH, "/usr/bin/chromium", "/usr/bin/google-chrome"]) {
-    if (candidate && (await fs.access(candidate).then(() => true, () => false))) return candidate;
+    if (
+      candidate &&
+      (await fs.access(candidate).then(
+        () => true,
+        () => false,
+      ))
+    )
+      return candidate;
   }
   return null;
 }
 
 export async function openBed(): Promise<Bed> {
   const executablePath = await findChromium();
-  if (!executablePath) throw new Error("No Chromium: apt-get install -y --no-install-recommends chromium fonts-dejavu-core, or set CHROMIUM_PATH.");
+  if (!executablePath)
+    throw new Error("No Chromium: apt-get install -y --no-install-recommends chromium fonts-dejavu-core, or set CHROMIUM_PATH.");
   const files = await bundleFixtures();
   const server = http.createServer((request, response) => {
     const name = new URL(request.url ?? "/", "http://localhost").pathname.slice(1);
     const file = files.get(name);
     if (file) response.writeHead(200, { "content-type": name.endsWith(".css") ? "text/css" : "text/javascript" }).end(file);
-    else if (files.has(`${name}.js`)) response.writeHead(200, { "content-type": "text/html", "content-security-policy": POLICY }).end(pageOf(name));
+    else if (files.has(`${name}.js`))
+      response.writeHead(200, { "content-type": "text/html", "content-security-policy": POLICY }).end(pageOf(name));
     else response.writeHead(name === "favicon.ico" ? 204 : 404).end();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const browser: Browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--enable-precise-memory-info", "--js-flags=--expose-gc"] });
+  const browser: Browser = await chromium.launch({
+    executablePath,
+    args: ["--no-sandbox", "--disable-gpu", "--enable-precise-memory-info", "--js-flags=--expose-gc"],
+  });
   return {
     open: async (view, options = {}) => {
       const { theme = "dark", width = 1280, height = 900 } = options;

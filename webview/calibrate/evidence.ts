@@ -1,6 +1,6 @@
 import type { HeadSetEntry } from "../../src/protocol/calibrate-panel.js";
 import { h } from "../dom.js";
-import { evidenceRows, points, probability } from "./words.js";
+import { evidenceRows, points, probability, signed } from "./words.js";
 
 /** What a head set rests on: the verdict, and every arm of its confirmation with interval. */
 export class EvidenceTable {
@@ -49,6 +49,7 @@ export class EvidenceTable {
       this.#note.textContent = "This set came without evidence, so nothing is known about what it does here. Calibrate to find out.";
       return;
     }
+    const likelihood = evidence.metric === "log-likelihood";
     this.#rows.replaceChildren(
       ...evidenceRows(entry, evidence).map(({ name, heads, score, difference, interval }) =>
         h(
@@ -56,9 +57,9 @@ export class EvidenceTable {
           {},
           h("th", { scope: "row" }, name),
           h("td", {}, heads),
-          h("td", {}, `${(100 * score).toFixed(1)} %`),
-          h("td", {}, difference === null ? "" : `${points(difference)} points`),
-          h("td", {}, interval ? `${points(interval[0])} to ${points(interval[1])}` : ""),
+          h("td", {}, likelihood ? score.toFixed(4) : `${(100 * score).toFixed(1)} %`),
+          h("td", {}, difference === null ? "" : likelihood ? `${signed(difference)} nats` : `${points(difference)} points`),
+          h("td", {}, interval ? interval.map(likelihood ? signed : points).join(" to ") : ""),
         ),
       ),
     );

@@ -79,7 +79,7 @@ function update(element: HTMLElement, entry: HeadSetEntry, shown: boolean): void
     method === "act" ? `β ${entry.beta}` : `initial token × ${entry.beta}`,
     model,
     new Date(createdAt).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" }),
-    evidence ? `${gain(evidence.difference, evidence.interval, evidence.confirmedOn)} on ${evidence.task}` : "no evidence",
+    evidence ? `${gain(evidence)} on ${evidence.task}` : "no evidence",
   ];
   (element.querySelector(".facts") as HTMLElement).textContent = facts.join(" · ");
   const note = element.querySelector(".refused") as HTMLElement;

@@ -1,6 +1,6 @@
 import type { CalibratePanelState, Part } from "../../src/protocol/calibrate-panel.js";
 import { h } from "../dom.js";
-import { duration, gain, measuredOn } from "./words.js";
+import { duration, measuredOn, signed } from "./words.js";
 
 const NAMES: Record<Part, { name: string; what: string }> = {
   baseline: { name: "Baseline", what: "no heads calibrated" },
@@ -44,7 +44,7 @@ export class Progress {
     const shown = best !== null && best.items !== undefined && phase !== "done" ? best : null;
     this.#best.hidden = shown === null;
     this.#best.textContent = shown
-      ? `Best so far: ${shown.name}, ${shown.heads} heads, ${gain(shown.difference, shown.interval, shown.items ?? 0)} on ${measuredOn(run.place)}; not yet confirmed.`
+      ? `Best so far: ${shown.name}, ${shown.heads} heads, score ${signed(shown.difference)} (95 % ${signed(shown.interval[0])} to ${signed(shown.interval[1])}, n = ${shown.items}) on ${measuredOn(run.place)}; not yet confirmed.`
       : "";
   }
 

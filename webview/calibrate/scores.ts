@@ -1,5 +1,5 @@
 import { divergingPalette } from "../../src/core/colour.js";
-import { robustMax, type Scale } from "../../src/core/scale.js";
+import { readable, robustMax, type Scale } from "../../src/core/scale.js";
 import { type CalibrateSnapshot, HEAD_STATES } from "../../src/protocol/calibrate-panel.js";
 import { type Area, type Box, CellCanvas, imageOf } from "../cell-canvas.js";
 import { h } from "../dom.js";
@@ -8,7 +8,7 @@ import { type Cell, stepTo } from "../paint/hit.js";
 import { paintCells } from "../paint/raster.js";
 import { ring } from "../ring.js";
 import { themeKind } from "../theme.js";
-import { measuredOn, points } from "./words.js";
+import { measuredOn, signed } from "./words.js";
 
 const WORDS: Record<(typeof HEAD_STATES)[number], string> = {
   unseen: "not looked at yet",
@@ -154,8 +154,8 @@ export class Scores {
         const cells = [
           String(Math.floor(at / heads)),
           String(at % heads),
-          known ? points(gain[at] as number) : "",
-          known ? (100 * (halfWidth[at] as number)).toFixed(1) : "",
+          known ? signed(gain[at] as number) : "",
+          known ? readable(halfWidth[at] as number) : "",
           String(items[at]),
           HEAD_STATES[states[at] as number] ?? "",
         ];
@@ -165,14 +165,14 @@ export class Scores {
   }
 }
 
-/** "Layer 4, head 2: +1.2 points ± 0.9 (95 %, n = 80) on sst2; kept." */
+/** "Layer 4, head 2: score +0.0121 ± 0.0093 (95 %, n = 80) on sst2; kept." */
 export function describeScore({ scores, place }: CalibrateSnapshot, { row, column }: Cell): string {
   const at = row * scores.heads + column;
   const state = HEAD_STATES[scores.states[at] as number] ?? "unseen";
   const name = `Layer ${row}, head ${column}`;
   if (state === "unseen" || state === "never-live" || Number.isNaN(scores.gain[at] as number)) return `${name}: ${WORDS[state]}.`;
-  const half = (100 * (scores.halfWidth[at] as number)).toFixed(1);
-  return `${name}: ${points(scores.gain[at] as number)} points ± ${half} (95 %, n = ${scores.items[at]}) on ${measuredOn(place)}; ${WORDS[state]}.`;
+  const half = readable(scores.halfWidth[at] as number);
+  return `${name}: score ${signed(scores.gain[at] as number)} ± ${half} (95 %, n = ${scores.items[at]}) on ${measuredOn(place)}; ${WORDS[state]}.`;
 }
 
 /** Shape, not colour, tells the state: racing a small square, kept a dot, never live a stroke, dropped nothing. */

@@ -1,4 +1,5 @@
 /** Numbers of a search as people read them. Pure. A gain never stands without its interval and n. */
+import { readable } from "../../src/core/scale.js";
 import type { HeadSetEntry, SearchPlace } from "../../src/protocol/calibrate-panel.js";
 import type { Evidence } from "../../src/protocol/calibration.js";
 
@@ -8,9 +9,15 @@ export function points(share: number): string {
   return `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value).toFixed(1)}`;
 }
 
-/** "+2.1 points (95 % +0.4 to +3.8, n = 300)". */
-export function gain(difference: number, [low, high]: readonly [number, number], n: number): string {
-  return `${points(difference)} points (95 % ${points(low)} to ${points(high)}, n = ${n})`;
+/** A change of a score that is no share: "+0.0412". */
+export function signed(value: number): string {
+  return `${value > 0 ? "+" : value < 0 ? "−" : ""}${readable(Math.abs(value))}`;
+}
+
+/** "+2.1 points (95 % +0.4 to +3.8, n = 300)", or in nats a token where log-likelihoods were compared. */
+export function gain({ difference, interval, confirmedOn, metric }: Evidence): string {
+  const [unit, write] = metric === "log-likelihood" ? (["nats a token", signed] as const) : (["points", points] as const);
+  return `${write(difference)} ${unit} (95 % ${write(interval[0])} to ${write(interval[1])}, n = ${confirmedOn})`;
 }
 
 export function measuredOn(place: SearchPlace): string {
