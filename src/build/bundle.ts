@@ -1,5 +1,6 @@
 // The few bundles that run: one per process, and one per test file.
 import { existsSync } from "node:fs";
+import fs from "node:fs/promises";
 import path from "node:path";
 import { type BuildOptions, build } from "esbuild";
 import { ActError } from "../protocol/errors.js";
@@ -36,13 +37,20 @@ async function productBundles(root: string): Promise<{ entry: string; out: strin
   ];
 }
 
+/** Constants that the bundler replaces. */
+async function defines(root: string): Promise<Record<string, string>> {
+  const { version } = JSON.parse(await fs.readFile(path.join(root, "package.json"), "utf8"));
+  return { ACT_VERSION: JSON.stringify(version) };
+}
+
 /** Writes dist. @param only names of outputs, default all */
 export async function bundleProduct(context: BuildContext, only?: string[]): Promise<void> {
   const bundles = (await productBundles(context.root)).filter(({ out }) => !only || only.includes(out));
+  const define = await defines(context.root);
   for (const { entry, out, options } of bundles) {
     if (!existsSync(path.join(context.root, entry)))
       throw new ActError("internal", `The bundle ${out} has no source: ${entry} is missing.`);
-    await build({ ...options, absWorkingDir: context.root, entryPoints: [entry], outfile: path.join(context.root, "dist", out) });
+    await build({ ...options, define, absWorkingDir: context.root, entryPoints: [entry], outfile: path.join(context.root, "dist", out) });
   }
 }
 

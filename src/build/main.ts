@@ -6,6 +6,7 @@ import { type BuildContext, buildContext } from "./context.js";
 import { ensureDefaultModel } from "./model.js";
 import { ensureNative, type Gpu, setUpNative, setUpReference } from "./native.js";
 import { setUp } from "./set-up.js";
+import { start } from "./start.js";
 import { test } from "./test.js";
 
 interface Command {
@@ -14,6 +15,7 @@ interface Command {
 }
 
 const COMMANDS: Record<string, Command> = {
+  start: { does: "set up, then complete a file and a question with and without ACT and draw the sinks", run: start },
   test: {
     does: "all tests; [FILTER…] parts of paths, [--pure] without native engine, [--no-checks]",
     run: (context, args) => test(context, args, () => setUp(context)),
