@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { AnswerCache } from "./complete-cache.js";
-import { extentAt, finishedAt, isSecretPath, unsuitable, windowAround } from "./complete.js";
+import { afterBlanks, extentAt, finishedAt, isSecretPath, unsuitable, windowAround } from "./complete.js";
 import { AdaptiveDebounce } from "./debounce.js";
 import { rulesFor } from "./language.js";
 
@@ -69,6 +69,17 @@ describe("where a stream may stop", () => {
     assert.equal(finished("python", "def f(x):\n    ‸", "y = x\n    return y\n\ndef g():\n"), "y = x\n    return y\n"));
   it("statements at an empty line at the next blank line", () =>
     assert.equal(finished("python", "a = 1\n‸", "b = 2\n\nc = 3\nd"), "b = 2"));
+});
+
+describe("blanks before the cursor that the model writes itself", () => {
+  it("are taken off once they have come", () => {
+    assert.equal(afterBlanks("\n", "\n    ", false), null);
+    assert.equal(afterBlanks("\n    return", "\n    ", false), "    return");
+    assert.equal(afterBlanks("\n\n\ndef f", "\n\n\n", false), "def f");
+    assert.equal(afterBlanks(" 1", " ", false), "1");
+    assert.equal(afterBlanks("1", "", false), "1");
+  });
+  it("an answer that goes on with the line above does not belong here", () => assert.equal(afterBlanks(" # more", "\n", false), null));
 });
 
 describe("files that get nothing", () => {

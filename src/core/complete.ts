@@ -89,6 +89,24 @@ export function finishedAt(text: string, extent: Extent, cursor: CursorText, rul
   return -1;
 }
 
+/**
+ * A prefix that ends in blanks is unlike anything a model has read, for its tokens carry the blanks before a word. So a model without fill-in
+ * tokens gets the prefix without them and writes them itself; this takes off what stands there already.
+ *
+ * @param blanks what was left off the prefix
+ * @param ended whether `raw` is all of the answer
+ * @returns the answer behind the blanks; null while they are still coming, and where the answer goes on with the line above instead
+ */
+export function afterBlanks(raw: string, blanks: string, ended: boolean): string | null {
+  if (blanks === "") return raw;
+  const lead = /^\s*/.exec(raw)?.[0] ?? "";
+  if (lead.length === raw.length && !ended) return null;
+  if (!blanks.includes("\n")) return raw.replace(/^[ \t]+/, "");
+  if (!lead.includes("\n")) return null;
+  // The indentation stays: post-processing fits it to what the cursor's line has.
+  return raw.slice(lead.lastIndexOf("\n") + 1);
+}
+
 function lastLine(prefix: string): string {
   return prefix.split("\n").findLast((line) => line.trim() !== "") ?? "";
 }

@@ -62,8 +62,8 @@ const golden: Golden[] = [
     language: "typescript",
     at: "const total = ‸\n",
     raw: "const total = sum(items);",
-    want: " sum(items);",
-    applied: ["prefix echo"],
+    want: "sum(items);",
+    applied: ["prefix echo", "indentation"],
   },
   // Repetition
   {
@@ -126,6 +126,32 @@ const golden: Golden[] = [
     want: "if x:\n        return 1",
     applied: ["indentation"],
   },
+  {
+    name: "a blank that stands before the cursor",
+    language: "python",
+    at: "x = ‸\n",
+    raw: " y + 1",
+    want: "y + 1",
+    applied: ["indentation"],
+  },
+  // Chat models
+  {
+    name: "a fence and the explanation behind it",
+    language: "python",
+    at: "x = 1\n‸\n",
+    raw: "print(x)\n```\n\nThis prints x.",
+    want: "print(x)",
+    applied: ["code fence", "trailing blanks"],
+  },
+  {
+    name: "code inside a fence",
+    language: "python",
+    at: "x = 1\n‸\n",
+    raw: "```python\nprint(x)\n```",
+    want: "print(x)",
+    applied: ["code fence", "trailing blanks"],
+  },
+  { name: "a fence in Markdown is text", language: "markdown", at: "‸", raw: "```", want: "```" },
   // Brackets
   {
     name: "a closer that nothing opened",

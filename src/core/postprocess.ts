@@ -12,6 +12,7 @@ export interface Filtered {
 
 export type FilterName =
   | "control characters"
+  | "code fence"
   | "prefix echo"
   | "indentation"
   | "repetition"
@@ -34,6 +35,7 @@ type Filter = (text: string, context: FilterContext) => string;
 /** In this order: each relies on those before it. */
 const filters: [FilterName, Filter][] = [
   ["control characters", withoutControl],
+  ["code fence", withoutFence],
   ["prefix echo", withoutPrefixEcho],
   ["indentation", keepIndentation],
   ["repetition", withoutRepetition],
@@ -65,6 +67,16 @@ function withoutControl(text: string): string {
   return body.replace(/\r\n?/g, "\n").replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ufffd]/g, "");
 }
 
+/** A chat model ends code with a fence and goes on to explain it: code has no lines of three backticks. */
+function withoutFence(text: string, { rules }: Pick<FilterContext, "rules">): string {
+  if (rules.blocks === "text") return text;
+  const fence = /^[ \t]*```.*$/m.exec(text);
+  if (!fence) return text;
+  // An answer that begins with a fence holds its code behind it.
+  if (text.slice(0, fence.index).trim() !== "") return text.slice(0, fence.index);
+  return withoutFence(text.slice(fence.index + fence[0].length).replace(/^\n/, ""), { rules });
+}
+
 /** Small models like to say the current line again before they go on. */
 function withoutPrefixEcho(text: string, { prefix }: FilterContext): string {
   const line = prefix.slice(prefix.lastIndexOf("\n") + 1);
@@ -83,7 +95,7 @@ function keepIndentation(text: string, { prefix, indentation, tabSize }: FilterC
     body = body.slice(lead.length);
     // On a fresh line the model may have written the indentation that is already there, or the part that is missing.
     if (lead.length > line.length && lead.startsWith(line)) body = lead.slice(line.length) + body;
-  }
+  } else if (/[ \t]$/.test(line)) body = body.replace(/^[ \t]+/, "");
   return body
     .split("\n")
     .map((part, i) => (i === 0 ? part : convertIndent(part, indentation, tabSize)))

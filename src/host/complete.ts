@@ -1,6 +1,6 @@
 import * as vscode from "vscode";
 import { AnswerCache } from "../core/complete-cache.js";
-import { type CursorText, type Extent, extentAt, finishedAt, unsuitable, windowAround } from "../core/complete.js";
+import { afterBlanks, type CursorText, type Extent, extentAt, finishedAt, unsuitable, windowAround } from "../core/complete.js";
 import { AdaptiveDebounce } from "../core/debounce.js";
 import { type LanguageRules, rulesFor } from "../core/language.js";
 import { type FilterContext, postprocess } from "../core/postprocess.js";
@@ -22,6 +22,8 @@ interface Place {
   rules: LanguageRules;
   extent: Extent;
   filter: FilterContext;
+  /** The prefix as the model gets it. Without fill-in tokens its trailing blanks are left out: see `afterBlanks`. */
+  sent: string;
   /** What the suggestion replaces, and the text of it that stands there already (an entry chosen in the suggest list). */
   range: vscode.Range;
   selected: string;
@@ -116,11 +118,13 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
     const model = await this.engine.model(signal);
     const calibration = this.headSet.forCompletions(model);
     entry.calibrated = calibration !== null;
+    place.sent = model.infill ? place.cursor.prefix : place.cursor.prefix.trimEnd();
     const budget = this.settings.get("completions.contextTokens");
     const related = this.repository.pick(document, position.line, place.cursor, budget * 0.4 * CHARACTERS);
     entry.context = related.map(({ path, line }) => ({ file: path, line }));
     const params: InfillParams = {
-      ...place.cursor,
+      suffix: place.cursor.suffix,
+      prefix: place.sent,
       path: entry.file,
       context: related.map(({ path, text }) => ({ path, text })),
       maxPromptTokens: budget,
@@ -164,22 +168,29 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
     signal: AbortSignal,
   ): Promise<Pick<InfillResult, "text"> & Partial<InfillResult>> {
     const enough = new AbortController();
-    const both = AbortSignal.any([signal, enough.signal]);
-    let text = "";
-    let end = -1;
+    const blanks = place.cursor.prefix.slice(place.sent.length);
+    /** What there is of the answer, and whether that is all of it. */
+    const read = (raw: string, ended: boolean) => {
+      const text = afterBlanks(raw, blanks, ended);
+      if (text === null) return { text: "", complete: ended };
+      const end = finishedAt(text, place.extent, place.cursor, place.rules, place.filter.tabSize);
+      return { text: end >= 0 ? text.slice(0, end) : text, complete: ended || end >= 0 };
+    };
+    let raw = "";
+    let last = read(raw, false);
     try {
       const result = await this.engine.request("infill", params, {
-        signal: both,
+        signal: AbortSignal.any([signal, enough.signal]),
         onProgress: (part) => {
-          text += part.text;
-          end = finishedAt(text, place.extent, place.cursor, place.rules, place.filter.tabSize);
-          if (end >= 0) enough.abort();
+          raw += part.text;
+          if (last.complete) return;
+          last = read(raw, false);
+          if (last.complete) enough.abort();
         },
       });
-      end = finishedAt(result.text, place.extent, place.cursor, place.rules, place.filter.tabSize);
-      return { ...result, text: end >= 0 ? result.text.slice(0, end) : result.text };
+      return { ...result, text: read(result.text, true).text };
     } catch (error) {
-      if (end >= 0 && !signal.aborted) return { text: text.slice(0, end) };
+      if (last.complete && !signal.aborted) return { text: last.text };
       throw error;
     }
   }
@@ -204,6 +215,7 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
       rules,
       extent,
       filter: { ...cursor, rules, extent, indentation, tabSize },
+      sent: cursor.prefix,
       range: selected?.range ?? new vscode.Range(position, position),
       selected: selected?.text ?? "",
     };

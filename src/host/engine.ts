@@ -169,7 +169,8 @@ export class Engine implements vscode.Disposable {
   private createClient(): EngineClient {
     return new EngineClient({
       entry: vscode.Uri.joinPath(this.context.extensionUri, "dist", "engine.mjs").fsPath,
-      onLog: (level, text) => this.log[level](text),
+      // llama.cpp says a great deal while it loads: that is for those who look for it.
+      onLog: (level, text) => this.log[level === "info" ? "debug" : level](text.trimEnd()),
       onState: (state) => {
         if (state.kind !== "ready") this.beat = { busy: null, queued: 0, tokensPerSecond: null };
         // A model that came back after a crash is the one that was asked for; one that did not is loaded by the next request.

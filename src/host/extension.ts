@@ -9,6 +9,7 @@ import { LocalModelProvider } from "./language-model.js";
 import { createLog } from "./log.js";
 import { registerMenu } from "./menu.js";
 import { registerParticipant } from "./participant.js";
+import { Models } from "./models.js";
 import { Pauses, registerPauseCommands } from "./pauses.js";
 import { Privacy } from "./privacy.js";
 import { CompletionRecord } from "./record.js";
@@ -36,6 +37,7 @@ export function activate(context: vscode.ExtensionContext): Services {
   const services: Services = { context, log, settings, engine, headSet, pauses, privacy, record, completions, chat };
 
   keep(vscode.languages.registerInlineCompletionItemProvider({ pattern: "**" }, completions));
+  keep(new Models(context, settings, engine, log));
   keep(new LocalModelProvider(engine, settings, headSet));
   keep(registerParticipant(context, engine, settings, headSet, privacy));
   keep(registerPauseCommands(settings));

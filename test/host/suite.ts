@@ -1,11 +1,5 @@
-import assert from "node:assert/strict";
-import * as vscode from "vscode";
-import { runAll, test } from "./harness.js";
-
-test("the extension activates", async () => {
-  const extension = vscode.extensions.getExtension("act.act-vscode");
-  assert.ok(extension);
-  await extension.activate();
-});
+import { runAll } from "./harness.js";
+import "./activation.js";
+import "./completions.js";
 
 export const run = runAll;

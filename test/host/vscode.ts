@@ -3,11 +3,11 @@
  * under development and its test module, and leaves with the code the tests ended with. An extension host that crashes in the
  * middle makes the workbench report success, so its log is searched for that.
  */
-import { createWriteStream, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createWriteStream, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { findBrowser, installWorkbench, serve } from "../../src/build/workbench.js";
-import { settings } from "./settings.js";
+import { settings, writeSettings } from "./settings.js";
 
 const CRASHED = /Extension Host Process exited with code: (?!0,)/;
 const LIMIT_MS = Number(process.env.ACT_HOST_TEST_LIMIT_MS ?? 300_000);
@@ -26,10 +26,8 @@ async function main(): Promise<number> {
   const browser = findBrowser();
   if (!browser) throw new Error("no Chromium was found");
 
-  const user = join(userData, "User");
-  mkdirSync(user, { recursive: true });
-  const extra = process.env.ACT_HOST_SETTINGS ? JSON.parse(process.env.ACT_HOST_SETTINGS) : {};
-  writeFileSync(join(user, "settings.json"), JSON.stringify({ ...settings, ...extra }));
+  const extra = process.env.ACT_HOST_SETTINGS ? (JSON.parse(process.env.ACT_HOST_SETTINGS) as Record<string, unknown>) : {};
+  writeSettings(userData, { ...settings, ...extra });
   const logFile = join(userData, "server.log");
   const served = await serve(installWorkbench(), {
     userData,

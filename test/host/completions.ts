@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import * as vscode from "vscode";
+import { test, until } from "./harness.js";
+import { openWith, services, withSetting } from "./services.js";
+
+/** Asks the provider as the editor does. */
+async function ask(editor: vscode.TextEditor): Promise<vscode.InlineCompletionItem[]> {
+  const { completions } = await services();
+  const context: vscode.InlineCompletionContext = {
+    triggerKind: vscode.InlineCompletionTriggerKind.Invoke,
+    selectedCompletionInfo: undefined,
+  };
+  return await completions.provideInlineCompletionItems(
+    editor.document,
+    editor.selection.active,
+    context,
+    new vscode.CancellationTokenSource().token,
+  );
+}
+
+const PYTHON =
+  'def add(a, b):\n    """Add two numbers."""\n    return a + b\n\n\ndef subtract(a, b):\n    """Subtract two numbers."""\n    ‸\n';
+
+test("a suggestion comes from the model, and the record says how", async () => {
+  const editor = await openWith("math.py", PYTHON);
+  const items = await ask(editor);
+  const { record } = await services();
+  const entry = record.all.at(-1);
+  assert.ok(entry);
+  assert.equal(items.length, 1, JSON.stringify(entry));
+  assert.equal(entry.outcome, "shown");
+  assert.equal(entry.source, "engine");
+  assert.ok((entry.engineMs ?? 0) > 0);
+  assert.match(String(items[0]?.insertText), /return/);
+}, 120_000);
+
+test("the same place is answered from the cache, and so is what was typed of it", async () => {
+  const { record } = await services();
+  const editor = await openWith("math.py", PYTHON);
+  const [item] = await ask(editor);
+  assert.equal(record.all.at(-1)?.source, "cache");
+  const text = String(item?.insertText);
+  await editor.edit((edit) => edit.insert(editor.selection.active, text.slice(0, 3)));
+  const [rest] = await ask(editor);
+  assert.equal(record.all.at(-1)?.source, "cache");
+  assert.equal(String(rest?.insertText), text.slice(3));
+});
+
+test("the editor shows it as ghost text and Tab takes it", async () => {
+  const editor = await openWith("ghost.py", PYTHON);
+  await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
+  await until("a suggestion is committed", async () => {
+    await vscode.commands.executeCommand("editor.action.inlineSuggest.commit");
+    return /Subtract two numbers\."""\n {4}\S/.test(editor.document.getText());
+  });
+});
+
+test("a cancelled request ends at once and is recorded so", async () => {
+  const { completions, record } = await services();
+  const editor = await openWith("cancel.py", `${"# a long comment line that makes the prompt long\n".repeat(60)}def f():\n    ‸\n`);
+  const source = new vscode.CancellationTokenSource();
+  const started = performance.now();
+  const answer = completions.provideInlineCompletionItems(
+    editor.document,
+    editor.selection.active,
+    { triggerKind: vscode.InlineCompletionTriggerKind.Invoke, selectedCompletionInfo: undefined },
+    source.token,
+  );
+  setTimeout(() => source.cancel(), 150);
+  assert.deepEqual(await answer, []);
+  assert.ok(performance.now() - started < 1000, "cancelled inside the prefill");
+  assert.equal(record.all.at(-1)?.outcome, "cancelled");
+});
+
+test("paused languages, files and secrets get nothing, and the record says why", async () => {
+  const { record } = await services();
+  const editor = await openWith("paused.py", "x = ‸\n");
+  await withSetting("completions.pausedLanguages", ["python"], async () => assert.deepEqual(await ask(editor), []));
+  assert.match(record.all.at(-1)?.reason ?? "", /Paused for python/);
+  await withSetting("completions.pausedFiles", ["**/paused.*"], async () => assert.deepEqual(await ask(editor), []));
+  assert.match(record.all.at(-1)?.reason ?? "", /this file/);
+  assert.deepEqual(await ask(await openWith(".env", "KEY=‸")), []);
+  assert.match(record.all.at(-1)?.reason ?? "", /secrets/);
+});
+
+test("every odd cursor place and text is survived", async () => {
+  const { record } = await services();
+  const texts = ["‸", "\r\n‸\r\n", "\t‸\tx", "😀‸😀", "a\u0000b‸", `${"x".repeat(6000)}‸`, "‸}", "é\u0301‸", "//‸", "'‸'"];
+  await withSetting("completions.maxTokens", 8, async () => {
+    for (const [i, text] of texts.entries()) {
+      const items = await ask(await openWith(`odd${i}.ts`, text));
+      const entry = record.all.at(-1);
+      assert.notEqual(entry?.outcome, "failed", `${JSON.stringify(text.slice(0, 20))}: ${entry?.reason}`);
+      for (const item of items) assert.doesNotMatch(String(item.insertText), /\u0000|<\|/);
+    }
+  });
+}, 120_000);
+
+test("the record is a document of the last fifty requests, and JSON on the clipboard", async () => {
+  const { record } = await services();
+  await vscode.commands.executeCommand("act.whyNothing");
+  const document = vscode.window.activeTextEditor?.document;
+  assert.equal(document?.uri.scheme, "act-record");
+  assert.match(document?.getText() ?? "", /Why did nothing appear/);
+  assert.match(document?.getText() ?? "", /Paused for python/);
+  await vscode.commands.executeCommand("act.copyRecord");
+  const copied = JSON.parse(await vscode.env.clipboard.readText()) as unknown[];
+  assert.equal(copied.length, record.all.length);
+  assert.ok(copied.length <= 50);
+});
