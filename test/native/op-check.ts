@@ -14,9 +14,10 @@ export interface Errors {
 }
 
 /**
- * Runs all calls of a case and compares each with float64. The bounds: a float32 score of size s is off by some |s| * 2^-24, its exponential by
- * as much relatively plus a few units in the last place (GPUs may be off by 3 + 2|s|), so a probability by (s + 16) * 2^-22. Attention's
- * output, itself rounded, is multiplied by up to the largest gain; values are at most 2.
+ * Runs all calls of a case and compares each with float64. The bounds: a float32 dot product of d terms that comes to s is off by about
+ * |s| * sqrt(d)/2 * 2^-23, its difference to the log-sum-exp by twice |s| * 2^-23, and an exponential by a few units in the last place (on GPUs
+ * 3 + 2|s|); together that is a probability's relative error. Attention's output, itself rounded, is multiplied by up to the largest gain;
+ * values are at most 2.
  * @throws assertion errors that name the entry; sinks must be equal, heads that are not calibrated must not change by a bit.
  */
 export function checkCase(bindings: Bindings, device: string, threads: number, { name, shape }: Case): Errors | null {
@@ -28,7 +29,7 @@ export function checkCase(bindings: Bindings, device: string, threads: number, {
     const before = state;
     const result = bindings.actEvaluate(input);
     if (result === null) return null;
-    const relative = (expected.largestScore + 16) * 2 ** -22;
+    const relative = (expected.largestScore * (2 + Math.sqrt(shape.dk) / 2) + 16) * 2 ** -23;
     const bound = 2 * relative * expected.largestGain;
     errors.bound = Math.max(errors.bound, bound);
     for (const entry of expected.entries) {

@@ -158,7 +158,10 @@ export class World {
         }
 
         const segment = new Float64Array(n);
-        for (const row of A) row.forEach((x, p) => (segment[p] = (segment[p] as number) + x));
+        for (const row of A)
+          row.forEach((x, p) => {
+            segment[p] = (segment[p] as number) + x;
+          });
         const running = Float64Array.from(segment, (x, p) => x + (this.sums.get(slot)?.[p] ?? 0));
         if (rule !== "initial") this.sums.set(slot, running);
         const since = rule === "row" ? first : shape.past;
@@ -190,7 +193,9 @@ export class World {
         entries.push({ stream: s, head: h, slot, flags, weight: beta, limit, row0: first });
         const sums = new Float64Array(keys);
         const kept = rule === "initial" ? new Float64Array(n) : running;
-        kept.forEach((x, p) => (sums[this.cell(s, p)] = x));
+        kept.forEach((x, p) => {
+          sums[this.cell(s, p)] = x;
+        });
         expected.entries.push({
           slot,
           sums,
