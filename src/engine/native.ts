@@ -42,7 +42,7 @@ interface AddonContext {
   actSetHeadCapture?(layer: number, head: number): void;
   actHeadCapture?(): HeadCapture;
   actSetLayerInputs?(on: boolean): void;
-  actLayerInput?(layer: number): Float32Array;
+  actLayerInput?(layer: number, tokens: number): Float32Array;
 }
 interface NativeCalibration {
   method: 0 | 1;
@@ -591,15 +591,15 @@ export class NativeContext {
     }
   }
 
-  /** Keeps every layer's input during the decodes of `work`; `read(layer)` = [tokens][embedding width] of the last one. */
-  async captureLayerInputs<T>(work: () => Promise<void>, read: (layer: (index: number) => Float32Array) => T): Promise<T> {
+  /** Keeps every layer's input during the decodes of `work`; `read(layer)` = [tokens][embedding width] of the last one, which had `tokens` tokens. */
+  async captureLayerInputs<T>(work: () => Promise<void>, tokens: number, read: (layer: (index: number) => Float32Array) => T): Promise<T> {
     const { addon } = this;
     const { actLayerInput } = addon;
     if (!addon.actSetLayerInputs || !actLayerInput) throw stockBinary("restart at a layer");
     addon.actSetLayerInputs(true);
     try {
       await work();
-      return read((layer) => actLayerInput.call(addon, layer));
+      return read((layer) => actLayerInput.call(addon, layer, tokens));
     } finally {
       addon.actSetLayerInputs(false);
     }

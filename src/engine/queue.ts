@@ -14,6 +14,8 @@ export interface Turn {
    * nothing of the model in mid-flight. Throws `cancelled` when this work was cancelled.
    */
   pause(): Promise<void>;
+  /** Aborts when work of a higher class arrives: a batch in mid-flight may be given up for it, to be repeated after the next `pause`. */
+  readonly preempted: AbortSignal;
 }
 
 interface Waiting {
@@ -28,7 +30,7 @@ interface Waiting {
 export class Queue {
   private readonly waiting: Record<Priority, Waiting[]> = { typing: [], request: [], background: [] };
   /** Names of begun works, the last one running, those before it paused. */
-  private readonly begun: { name: string; rank: number }[] = [];
+  private readonly begun: { name: string; rank: number; preempt: AbortController }[] = [];
 
   /** Name of the work that has the model, null when idle. */
   get busy(): string | null {
@@ -59,9 +61,22 @@ export class Queue {
         name,
         start: async () => {
           signal.removeEventListener("abort", leave);
-          this.begun.push({ name, rank });
+          const own = { name, rank, preempt: new AbortController() };
+          this.begun.push(own);
           try {
-            resolve(await work({ signal, waited: performance.now() - arrived, pause: () => this.pause(rank, signal) }));
+            const pause = async () => {
+              await this.pause(rank, signal);
+              if (own.preempt.signal.aborted) own.preempt = new AbortController();
+            };
+            const turn = {
+              signal,
+              waited: performance.now() - arrived,
+              pause,
+              get preempted() {
+                return own.preempt.signal;
+              },
+            };
+            resolve(await work(turn));
           } catch (error) {
             reject(error);
           } finally {
@@ -71,6 +86,7 @@ export class Queue {
       };
       signal.addEventListener("abort", leave, { once: true });
       this.waiting[priority].push(entry);
+      for (const lower of this.begun) if (lower.rank > rank) lower.preempt.abort();
       // Only an idle queue starts by itself; otherwise the running work's end or its next pause does.
       if (this.begun.length === 0 && !this.draining) void this.drain();
     });
