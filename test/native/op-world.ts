@@ -52,6 +52,8 @@ export interface Expected {
   /** Largest |score| and largest factor that the correction multiplies attention's output with: what float32 errors scale with. */
   largestScore: number;
   largestGain: number;
+  /** Whether a row's rest is so small that kernels sum its keys one by one. */
+  direct: boolean;
 }
 
 /** Values on a grid that every tensor type stores without loss, so that no dequantisation has to be repeated here. */
@@ -132,7 +134,7 @@ export class World {
     }
 
     const o = Float32Array.from({ length: streams * rows * heads * dv }, () => normal(this.rng));
-    const expected: Expected = { o: Float64Array.from(o), entries: [], largestScore: 1, largestGain: 1 };
+    const expected: Expected = { o: Float64Array.from(o), entries: [], largestScore: 1, largestGain: 1, direct: false };
     const entries: Entry[] = [];
     const n = last + 1; // keys by position from here on
     for (let s = 0; s < streams; s++)
@@ -182,7 +184,8 @@ export class World {
               throw new RangeError(`A row's rest of ${rest} lies too close to GGML_ACT_MIN_REST.`);
             if (rest >= MIN_REST) {
               out = calibrateRow(row, picked.sinks, beta);
-              if (rest >= DIRECT_REST) expected.largestGain = Math.max(expected.largestGain, (1 - beta * (1 - rest)) / rest);
+              if (rest < DIRECT_REST) expected.direct = true;
+              else expected.largestGain = Math.max(expected.largestGain, (1 - beta * (1 - rest)) / rest);
             }
           }
           // a row that stays as it is must stay bit by bit what attention returned
