@@ -1,4 +1,5 @@
 import * as vscode from "vscode";
+import { Calibration } from "./calibrate.js";
 import { Changes } from "./changes.js";
 import { ChatView } from "./chat.js";
 import { InlineCompletions } from "./complete.js";
@@ -8,13 +9,14 @@ import { ActiveHeadSet } from "./head-set.js";
 import { LocalModelProvider } from "./language-model.js";
 import { createLog } from "./log.js";
 import { registerMenu } from "./menu.js";
-import { registerParticipant } from "./participant.js";
 import { Models } from "./models.js";
+import { registerParticipant } from "./participant.js";
 import { Pauses, registerPauseCommands } from "./pauses.js";
 import { Privacy } from "./privacy.js";
 import { CompletionRecord } from "./record.js";
 import type { Services } from "./services.js";
 import { Settings } from "./settings.js";
+import { SinkPanel } from "./sinks.js";
 import { createStatusBar } from "./status.js";
 
 /** The table of contents: what the extension consists of. Nothing here waits; the engine starts with the first request. */
@@ -42,6 +44,8 @@ export function activate(context: vscode.ExtensionContext): Services {
   keep(registerParticipant(context, engine, settings, headSet, privacy));
   keep(registerPauseCommands(settings));
   keep(registerMenu(engine, headSet, pauses, settings, log));
+  keep(new SinkPanel(services));
+  keep(new Calibration(services));
   keep(createStatusBar(engine, headSet, pauses));
   return services;
 }
