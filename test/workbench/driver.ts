@@ -1,0 +1,159 @@
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { type Browser, chromium, type FrameLocator, type Locator, type Page } from "playwright-core";
+import { findBrowser, installVsix, installWorkbench, type Served, serve } from "../../src/build/workbench.js";
+import { settings, writeSettings } from "../host/settings.js";
+
+const RESULTS = resolve("test-results/workbench");
+
+export interface DriverOptions {
+  vsix: string;
+  /** Files of the workspace, by name. */
+  files: Record<string, string>;
+  settings?: Record<string, unknown>;
+  env?: NodeJS.ProcessEnv;
+  /** Prefix of the screenshots. */
+  name: string;
+}
+
+/** A workbench with our VSIX installed, and the hands to use it with. */
+export class Driver {
+  readonly page: Page;
+  private shots = 0;
+
+  private constructor(
+    private readonly options: DriverOptions,
+    readonly folder: string,
+    readonly userData: string,
+    private readonly served: Served,
+    private readonly browser: Browser,
+    page: Page,
+  ) {
+    this.page = page;
+  }
+
+  static async open(options: DriverOptions): Promise<Driver> {
+    const executablePath = findBrowser();
+    if (!executablePath) throw new Error("no Chromium was found");
+    const scratch = mkdtempSync(join(tmpdir(), "act-flow-"));
+    const folder = join(scratch, "workspace");
+    mkdirSync(folder);
+    for (const [name, text] of Object.entries(options.files)) {
+      mkdirSync(join(folder, name, ".."), { recursive: true });
+      writeFileSync(join(folder, name), text);
+    }
+    const workbench = installWorkbench();
+    const userData = join(scratch, "user");
+    const extensions = join(scratch, "extensions");
+    writeSettings(userData, {
+      ...settings,
+      "editor.fontFamily": "DejaVu Sans Mono",
+      "editor.minimap.enabled": false,
+      "workbench.colorTheme": "Default Dark Modern",
+      ...options.settings,
+    });
+    installVsix(workbench, options.vsix, { userData, extensions });
+    const logFile = join(scratch, "server.log");
+    const served = await serve(workbench, { userData, extensions, logFile, env: options.env });
+    const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+    const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+    const driver = new Driver(options, folder, userData, served, browser, page);
+    try {
+      await driver.load();
+    } catch (error) {
+      await driver.close();
+      throw error;
+    }
+    return driver;
+  }
+
+  /** Opens the workbench's page, or opens it again as after a window reload. */
+  async load(): Promise<void> {
+    await this.page.goto(`${this.served.url}/?folder=${encodeURIComponent(this.folder)}`);
+    await this.page.locator(".monaco-workbench .statusbar").waitFor({ timeout: 60_000 });
+    await this.status().waitFor({ timeout: 60_000 });
+  }
+
+  /** Our item in the status bar. */
+  status(): Locator {
+    return this.page.locator('[id="act.act-vscode.act.status"]');
+  }
+
+  /** Runs a command by its title, as a user does: F1, type, Enter. Commands of an extension may come some seconds late. */
+  async command(title: string): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      await this.page.keyboard.press("F1");
+      const input = this.page.locator(".quick-input-widget input.input");
+      await input.waitFor();
+      await input.fill(`>${title}`);
+      const row = this.page.locator(".quick-input-list .monaco-list-row", { hasText: title }).first();
+      try {
+        await row.waitFor({ timeout: 4000 });
+        await row.click();
+        return;
+      } catch (error) {
+        await this.page.keyboard.press("Escape");
+        if (attempt >= 5) throw error;
+      }
+    }
+  }
+
+  async openFile(name: string): Promise<void> {
+    await this.page.keyboard.press("Control+p");
+    await this.page.locator(".quick-input-widget input.input").fill(name);
+    await this.page.locator(".quick-input-list .monaco-list-row", { hasText: name }).first().waitFor();
+    await this.page.keyboard.press("Enter");
+    await this.page.locator(`.tab.active[data-resource-name="${name.split("/").at(-1)}"]`).waitFor();
+  }
+
+  /** Puts the cursor at the end of the open file. */
+  async toEnd(): Promise<void> {
+    await this.page.locator(".editor-instance .view-lines").first().click();
+    await this.page.keyboard.press("Control+End");
+  }
+
+  ghostText(): Locator {
+    return this.page.locator('.editor-instance [class*="ghost-text"]');
+  }
+
+  /** Text of the open editor as it is drawn, blanks made plain. */
+  async editorText(): Promise<string> {
+    const lines = await this.page.locator(".editor-instance .view-line").allInnerTexts();
+    return lines.join("\n").replaceAll("\u00a0", " ");
+  }
+
+  notification(text: string | RegExp): Locator {
+    return this.page.locator(".notifications-toasts .notification-list-item", { hasText: text });
+  }
+
+  /** The view or panel whose page has this element. */
+  frame(index = 0): FrameLocator {
+    return this.page.frameLocator("iframe.webview.ready").nth(index).frameLocator("iframe#active-frame");
+  }
+
+  async screenshot(name: string): Promise<string> {
+    mkdirSync(RESULTS, { recursive: true });
+    const file = join(RESULTS, `${this.options.name}-${String(++this.shots).padStart(2, "0")}-${name}.png`);
+    await this.page.screenshot({ path: file });
+    return file;
+  }
+
+  /** A picture of part of the window, for README and walkthrough. Written to media/ only where ACT_PICTURES asks for it. */
+  async picture(name: string, clip: { x: number; y: number; width: number; height: number }): Promise<void> {
+    const file = process.env.ACT_PICTURES ? resolve("media", `${name}.png`) : join(RESULTS, `${name}.png`);
+    mkdirSync(RESULTS, { recursive: true });
+    await this.page.screenshot({ path: file, clip });
+  }
+
+  /** Closes everything; throws when the extension host crashed meanwhile. */
+  async close(): Promise<void> {
+    await this.browser.close();
+    await this.served.stop();
+    const log = join(this.userData, "..", "server.log");
+    const text = existsSync(log) ? readFileSync(log, "utf8") : "";
+    mkdirSync(RESULTS, { recursive: true });
+    if (existsSync(log)) cpSync(log, join(RESULTS, `${this.options.name}-server.log`));
+    if (/Extension Host Process exited with code: (?!0,)/.test(text)) throw new Error("The extension host crashed during this flow.");
+  }
+}

@@ -1,0 +1,15 @@
+import { resolve } from "node:path";
+import { buildContext } from "../../src/build/context.js";
+import { packageExtension } from "../../src/build/package.js";
+import { findBrowser } from "../../src/build/workbench.js";
+
+/** The package that the flows install: the real one but for the engine, which is this machine's own build. Made once per process. */
+let packaged: Promise<string> | null = null;
+export function vsix(): Promise<string> {
+  packaged ??= packageExtension(buildContext(resolve(".")), "native").then(({ file }) => file);
+  return packaged;
+}
+
+/** Why the flows cannot run here, or false. */
+export const missing =
+  process.platform !== "linux" ? "the served workbench is for Linux" : findBrowser() ? false : "no Chromium: install one, or set ACT_CHROMIUM";
