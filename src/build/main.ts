@@ -5,6 +5,7 @@ import { runChecks } from "./checks.js";
 import { type BuildContext, buildContext } from "./context.js";
 import { ensureDefaultModel } from "./model.js";
 import { ensureNative, type Gpu, setUpNative, setUpReference } from "./native.js";
+import { runPackage } from "./package.js";
 import { setUp } from "./set-up.js";
 import { start } from "./start.js";
 import { test } from "./test.js";
@@ -24,6 +25,7 @@ const COMMANDS: Record<string, Command> = {
   "set-up": { does: "native engine, default model and bundles", run: async (context) => print(await setUp(context)) },
   build: { does: "write the bundles to dist [NAME…]", run: build },
   model: { does: "put the default model into the user cache", run: async (context) => print(await ensureDefaultModel(context.cache)) },
+  package: { does: "a VSIX for this platform, for all its CPUs [--this-cpu: quicker, for this one]", run: runPackage },
   native: { does: "build and install the native engine [--gpu vulkan|cuda|metal] [--portable] [--reference]", run: native },
 };
 
@@ -56,13 +58,17 @@ async function build(context: BuildContext, args: string[]): Promise<number> {
   return 0;
 }
 
+function gpuNamed(name: string): Exclude<Gpu, false> {
+  if (name === "vulkan" || name === "cuda" || name === "metal") return name;
+  throw new ActError("usage", `Unknown GPU "${name}": vulkan, cuda or metal.`);
+}
+
 async function native(context: BuildContext, args: string[]): Promise<number> {
   const { values } = parseArgs({
     args,
     options: { gpu: { type: "string" }, portable: { type: "boolean" }, reference: { type: "boolean" } },
   });
-  const gpu = (values.gpu ?? false) as Gpu;
-  if (gpu && !["vulkan", "cuda", "metal"].includes(gpu)) throw new ActError("usage", `Unknown GPU "${gpu}": vulkan, cuda or metal.`);
+  const gpu: Gpu = values.gpu === undefined ? false : gpuNamed(values.gpu);
   if (values.reference) return print(await setUpReference(context));
   if (values.portable) return print((await ensureNative(context, { gpu, flavour: "portable" })).folder);
   const done = await setUpNative(context, gpu);
