@@ -2,6 +2,7 @@ import { IPCMessageReader, IPCMessageWriter } from "vscode-jsonrpc/node";
 import type { EngineMethod } from "../protocol/engine.js";
 import { type Call, type Handlers, serve } from "../protocol/rpc.js";
 import { Backends } from "./backends.js";
+import { calibrate } from "./calibrate.js";
 import { chat } from "./chat.js";
 import { complete } from "./complete.js";
 import { count, tokenize, tokenTexts } from "./count.js";
@@ -13,7 +14,21 @@ import { logits } from "./logits.js";
 import { headMatrix, sinks } from "./sinks.js";
 
 /** The engine process: forked by src/client, ends with its parent. Everything it can do, one handler per deed. */
-const deeds = { handshake, load, unload, count, tokenize, tokenTexts, complete, infill, chat, logits, sinks, headMatrix } satisfies {
+const deeds = {
+  handshake,
+  load,
+  unload,
+  count,
+  tokenize,
+  tokenTexts,
+  complete,
+  infill,
+  chat,
+  logits,
+  sinks,
+  headMatrix,
+  calibrate,
+} satisfies {
   [M in EngineMethod]?: Handler<M>;
 };
 

@@ -27,6 +27,8 @@ export type Strength = Omit<Calibration, "heads">;
 const INPUT_BYTES = 192 * 2 ** 20;
 /** Most sequences of one batch. Wider ones gained nothing on the CPU (test/bench/README.md). */
 export const BATCH_SEQUENCES = 8;
+/** Most tokens of one batch, but for a single prompt that is longer. */
+const BATCH_TOKENS = 2048;
 
 interface LayerInputs {
   /** [layer] -> [prompt tokens][embedding width]. */
@@ -40,7 +42,8 @@ interface LayerInputs {
 export function scorerNeeds(items: readonly ScorerItem[], sequences = BATCH_SEQUENCES): SegmentNeeds {
   const longest = items.reduce((most, { tokens }) => Math.max(most, tokens.length), 1);
   const whole = items.reduce((most, { tokens, truth = [] }) => Math.max(most, tokens.length + truth.length), 1);
-  return { segment: longest * sequences, contextSize: whole, sequences };
+  // Long prompts go in fewer sequences side by side: their batches are wide enough.
+  return { segment: Math.max(longest, Math.min(longest * sequences, BATCH_TOKENS)), contextSize: whole, sequences };
 }
 
 /**
@@ -106,7 +109,10 @@ export class EngineScorer implements Scorer {
         settle();
       }
       const sorted = [...own].sort((a, b) => (starts.get(a) as number) - (starts.get(b) as number));
-      const width = this.context.options.sequences;
+      const width = Math.max(
+        1,
+        Math.min(this.context.options.sequences, Math.floor(this.context.options.ubatch / this.at(item).tokens.length)),
+      );
       for (let at = 0; at < sorted.length; at += width) {
         if (signal.aborted) throw cancelled();
         const batch = sorted.slice(at, at + width);

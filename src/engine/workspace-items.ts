@@ -1,0 +1,32 @@
+import { PUBLISHED_SEARCH_SAMPLES } from "../core/tasks/index.js";
+import { infillItems } from "../core/workspace.js";
+import { ActError } from "../protocol/errors.js";
+import { sourceFiles } from "../store/workspace.js";
+import { infillTokens } from "./infill.js";
+import type { Model } from "./model.js";
+import type { ScorerItem } from "./scorer.js";
+
+/** Enough for the three parts of the richest plan. */
+const MOST_ITEMS = 480;
+/** Tokens of the prompt, and of the true continuation that is scored. */
+const PROMPT_TOKENS = 192;
+const TRUTH_TOKENS = 16;
+
+/** Fill-in-the-middle items from the sources of a folder, in the form the editor uses with this model. @throws ActError `data` */
+export async function workspaceItems(model: Model, folder: string, seed: number, signal: AbortSignal) {
+  const found = infillItems(await sourceFiles(folder, signal), MOST_ITEMS, seed);
+  if (found.length === 0)
+    throw new ActError("data", `The sources in ${folder} give no item to complete: they are too short, generated, or hold secrets.`);
+  const items = found.map(({ path, prefix, suffix, truth }): ScorerItem => {
+    const { prompt } = infillTokens(model, { prefix, suffix, path, maxPromptTokens: PROMPT_TOKENS, maxTokens: TRUTH_TOKENS });
+    const tokens = model.native.tokenize(truth, false).slice(0, TRUTH_TOKENS);
+    return { tokens: prompt, answers: [], truth: tokens, firstLine: firstLineTokens(model, tokens) };
+  });
+  return { name: `workspace ${folder}`, versions: {}, items, contentFree: [], skipped: 0, publishedSamples: PUBLISHED_SEARCH_SAMPLES };
+}
+
+/** Tokens until the first one that holds a line feed; all of them where none does. */
+function firstLineTokens(model: Model, tokens: readonly number[]): number {
+  const end = tokens.findIndex((token) => model.native.detokenize([token], false).includes("\n"));
+  return end < 0 ? tokens.length : end;
+}
