@@ -28,14 +28,35 @@ export const commonFlags: FlagDefinitions = {
 };
 
 /** @throws ActError `usage` for an unknown flag or a flag without its value. */
-export function parse(args: string[], options: FlagDefinitions): { flags: Flags; rest: string[] } {
+export function parse(args: string[], own: FlagDefinitions): { flags: Flags; rest: string[] } {
+  const options = { ...commonFlags, ...own };
   try {
-    const { values, positionals } = parseArgs({ args, options: { ...commonFlags, ...options }, allowPositionals: true, strict: true });
+    const { values, positionals } = parseArgs({ args: joinValues(args, options), options, allowPositionals: true, strict: true });
     return { flags: values, rest: positionals };
   } catch (error) {
-    const said = error instanceof Error ? (error.message.split(". ")[0] ?? "").replace(/\.$/, "") : String(error);
-    throw new ActError("usage", `${said}. Use --help to see what there is.`);
+    const said = (error instanceof Error ? error.message : String(error)).split(/\. |\n/)[0] ?? "";
+    throw new ActError("usage", `${said.replace(/\.$/, "")}. Use --help to see what there is.`);
   }
+}
+
+/** A value may begin with a dash (`--prompt "-5 degrees"`, `--seed -3`): a flag that takes a value takes what follows it. */
+function joinValues(args: readonly string[], options: FlagDefinitions): string[] {
+  const joined: string[] = [];
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i] ?? "";
+    const next = args[i + 1];
+    const takesValue = arg.startsWith("--") && options[arg.slice(2)]?.type === "string";
+    // `--task --json` is a forgotten value, not a value that looks like a flag.
+    if (takesValue && next !== undefined && !isFlag(next, options)) {
+      joined.push(`${arg}=${next}`);
+      i++;
+    } else joined.push(arg);
+  }
+  return joined;
+}
+
+function isFlag(arg: string, options: FlagDefinitions): boolean {
+  return arg.startsWith("--") && (arg.slice(2).split("=")[0] ?? "") in options;
 }
 
 export function text(flags: Flags, name: string): string | undefined {
