@@ -39,8 +39,8 @@ interface AddonContext {
   actSinks?(sequence: number): Int32Array;
   actSetCapture?(on: boolean): void;
   actCapture?(): { layers: number; heads: number; keys: number; columnMeans: Float32Array };
-  actSetHeadCapture?(layer: number, head: number): void;
-  actHeadCapture?(): HeadCapture;
+  actSetHeadCapture?(layer: number, head: number, window?: HeadWindow): void;
+  actHeadCapture?(): Float32Array;
   actSetLayerInputs?(on: boolean): void;
   actLayerInput?(layer: number, tokens: number): Float32Array;
 }
@@ -86,13 +86,13 @@ export interface DecodeBatch {
   embeddings?: Float32Array;
 }
 
-/** One head's attention of the last decode, row-major [rows][columns], rows from `firstRow` on. */
-export interface HeadCapture {
-  rows: number;
-  columns: number;
+/** The part of a head's attention matrix that is kept: rows and columns in positions, `pool` of them to a cell (the largest counts). */
+export interface HeadWindow {
   firstRow: number;
-  before: Float32Array;
-  after: Float32Array;
+  rows: number;
+  firstColumn: number;
+  columns: number;
+  pool: number;
 }
 
 export interface ColumnMeans {
@@ -578,16 +578,28 @@ export class NativeContext {
     }
   }
 
-  /** Keeps the attention matrix of one head during the decodes of `work`. */
-  async captureHead(layer: number, head: number, work: () => Promise<void>): Promise<HeadCapture> {
+  /**
+   * Keeps a window of one head's attention during the decodes of `work`.
+   * @returns row-major pooled cells before and after calibration, NaN where no row looked (above the diagonal)
+   */
+  async captureHead(
+    layer: number,
+    head: number,
+    window: HeadWindow,
+    work: () => Promise<void>,
+  ): Promise<{ before: Float32Array; after: Float32Array }> {
     const { addon } = this;
     if (!addon.actSetHeadCapture || !addon.actHeadCapture) throw stockBinary("show a head's attention");
-    addon.actSetHeadCapture(layer, head);
+    // a head that is not calibrated has statistics only while every head is watched
+    addon.actSetCapture?.(true);
+    addon.actSetHeadCapture(layer, head, window);
     try {
       await work();
-      return addon.actHeadCapture();
+      const cells = addon.actHeadCapture();
+      return { before: cells.slice(0, cells.length / 2), after: cells.slice(cells.length / 2) };
     } finally {
       addon.actSetHeadCapture(-1, -1);
+      addon.actSetCapture?.(false);
     }
   }
 

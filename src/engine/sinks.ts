@@ -5,7 +5,6 @@ import { check, schemas } from "./check.js";
 import type { Engine, Handler } from "./engine.js";
 import { infillTokens } from "./infill.js";
 import type { Model } from "./model.js";
-import { poolMatrix } from "./pool.js";
 import { beginSegment, decodeSegment, sinksOfMeans } from "./segment.js";
 
 /** How many next tokens are shown. */
@@ -74,21 +73,24 @@ export const headMatrix: Handler<"headMatrix"> = async (engine, params, call) =>
       throw new ActError("usage", "maxSide must be a whole number of at least 1.");
     const rows = range(params.rows, n, "rows");
     const columns = range(params.columns, n, "columns");
+    const height = rows[1] - rows[0];
+    const width = columns[1] - columns[0];
+    const pool = Math.ceil(Math.max(height, width) / params.maxSide);
     return await model.withSegments({ segment: n }, async (context) => {
       beginSegment(context, calibration);
-      const full = await context.captureHead(layer, head, () => decodeSegment(context, tokens, 0, call.signal));
+      const window = { firstRow: rows[0], rows: height, firstColumn: columns[0], columns: width, pool };
+      const cells = await context.captureHead(layer, head, window, () => decodeSegment(context, tokens, 0, call.signal));
       const calibrated = calibration?.heads.some(([l, h]) => l === layer && h === head) ?? false;
-      const before = poolMatrix(full.before, full.columns, rows, columns, params.maxSide);
       const matrix: HeadMatrix = {
         layer,
         head,
-        rows: before.rows,
-        columns: before.columns,
-        pool: before.pool,
+        rows: Math.ceil(height / pool),
+        columns: Math.ceil(width / pool),
+        pool,
         rowStart: rows[0],
         columnStart: columns[0],
-        values: before.values,
-        calibrated: calibrated ? poolMatrix(full.after, full.columns, rows, columns, params.maxSide).values : null,
+        values: cells.before,
+        calibrated: calibrated ? cells.after : null,
       };
       return matrix;
     });
