@@ -20,16 +20,16 @@ const marked = new Marked({
       const language = lang?.trim().split(/\s+/)[0] ?? "";
       const known = language !== "" && hljs.getLanguage(language);
       // Very long blocks are shown plain: highlighting them at every token would stall the view.
-      const body = known && text.length < 20_000 ? hljs.highlight(text, { language, ignoreIllegals: true }).value : escape(text);
-      return `<pre><code class="hljs language-${escape(language)}">${body}</code></pre>`;
+      const body = known && text.length < 20_000 ? hljs.highlight(text, { language, ignoreIllegals: true }).value : escapeHtml(text);
+      return `<pre><code class="hljs language-${escapeHtml(language)}">${body}</code></pre>`;
     },
     // HTML in an answer is shown as the text it is.
-    html: ({ text }) => escape(text),
-    image: ({ text, href }) => escape(text || href),
+    html: ({ text }) => escapeHtml(text),
+    image: ({ text, href }) => escapeHtml(text || href),
   },
 });
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 

@@ -5,6 +5,7 @@ import { runChecks } from "./checks.js";
 import { type BuildContext, buildContext } from "./context.js";
 import { ensureDefaultModel } from "./model.js";
 import { ensureNative, type Gpu, setUpNative, setUpReference } from "./native.js";
+import { openWorkbench } from "./open-workbench.js";
 import { runPackage } from "./package.js";
 import { setUp } from "./set-up.js";
 import { start } from "./start.js";
@@ -26,6 +27,7 @@ const COMMANDS: Record<string, Command> = {
   build: { does: "write the bundles to dist [NAME…]", run: build },
   model: { does: "put the default model into the user cache", run: async (context) => print(await ensureDefaultModel(context.cache)) },
   package: { does: "a VSIX for this platform, for all its CPUs [--this-cpu: quicker, for this one]", run: runPackage },
+  workbench: { does: "open the extension in VS Code, or in a served workbench where there is none [FOLDER]", run: openWorkbench },
   native: { does: "build and install the native engine [--gpu vulkan|cuda|metal] [--portable] [--reference]", run: native },
 };
 

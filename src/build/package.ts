@@ -3,10 +3,12 @@ import { existsSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
+import { pathToFileURL } from "node:url";
 import { createVSIX } from "@vscode/vsce";
 import { ActError } from "../protocol/errors.js";
 import { bundleProduct } from "./bundle.js";
 import type { BuildContext } from "./context.js";
+import { exec } from "./exec.js";
 import { ensureNative, type Flavour, installNative } from "./native.js";
 
 /** Largest package with the CPU engine, in bytes. */
@@ -40,10 +42,20 @@ export async function packageExtension(context: BuildContext, flavour: Exclude<F
   for (const folder of await closure(context.root, "node-llama-cpp")) await copyPackage(context.root, folder, packages);
   await installNative(await ensureNative(context, { gpu: false, flavour }), path.join(packages, "node-llama-cpp"));
 
+  await assertLoads(packages);
+
   const out = path.join(context.root, "dist", "package");
   await fs.mkdir(out, { recursive: true });
   const file = path.join(out, `act-vscode-${target}${flavour === "native" ? "-this-cpu" : ""}.vsix`);
-  await createVSIX({ cwd: stage, packagePath: file, target, dependencies: false, allowMissingRepository: true, skipLicense: true, rewriteRelativeLinks: false });
+  await createVSIX({
+    cwd: stage,
+    packagePath: file,
+    target,
+    dependencies: false,
+    allowMissingRepository: true,
+    skipLicense: true,
+    rewriteRelativeLinks: false,
+  });
   const { size } = await fs.stat(file);
   await assertContents(file, size, target);
   return { file, bytes: size, target };
@@ -51,9 +63,14 @@ export async function packageExtension(context: BuildContext, flavour: Exclude<F
 
 /** What users need of package.json: no scripts, no development. */
 async function manifest(context: BuildContext): Promise<Record<string, unknown>> {
-  const { scripts, devDependencies, dependencies, bin, private: _, ...kept } = JSON.parse(
-    await fs.readFile(path.join(context.root, "package.json"), "utf8"),
-  ) as Record<string, unknown>;
+  const {
+    scripts,
+    devDependencies,
+    dependencies,
+    bin,
+    private: _,
+    ...kept
+  } = JSON.parse(await fs.readFile(path.join(context.root, "package.json"), "utf8")) as Record<string, unknown>;
   void [scripts, devDependencies, dependencies, bin];
   return kept;
 }
@@ -100,10 +117,19 @@ async function copyPackage(root: string, folder: string, packages: string): Prom
     filter: (file) => {
       const inside = path.relative(source, file).split(path.sep).join("/");
       if (/(^|\/)node_modules$/.test(inside)) return false;
-      if (path.basename(folder) === "node-llama-cpp" && /^(llama\/[^/]+\/|llama\/.*\.bundle$|templates\/|bins\/|dist\/cli\/)/.test(`${inside}/`)) return false;
+      if (path.basename(folder) === "node-llama-cpp" && /^(llama\/[^/]+\/|llama\/.*\.bundle$|templates\/|bins\/)/.test(`${inside}/`))
+        return false;
       if (/\.(d\.[cm]?ts|map|tsbuildinfo|tgz)$/.test(inside)) return false;
       return !/^(test|tests|__tests__|docs|doc|example|examples|coverage|benchmark|\.github)(\/|$)/i.test(inside);
     },
+  });
+}
+
+/** What was left out must not be missed: the engine's package is loaded from the stage, where it finds nothing else. */
+async function assertLoads(packages: string): Promise<void> {
+  const entry = pathToFileURL(path.join(packages, "node-llama-cpp", "dist", "index.js")).href;
+  await exec(process.execPath, ["--input-type=module", "-e", `await import(${JSON.stringify(entry)}); process.exit(0);`], {
+    failure: "Loading the packaged engine",
   });
 }
 
@@ -119,9 +145,12 @@ async function assertContents(file: string, size: number, target: string): Promi
   for (const pattern of needed)
     if (!names.some((name) => pattern.test(name))) throw new ActError("internal", `The package for ${target} lacks ${pattern.source}.`);
   const ours = (name: string) => !name.includes("/node_modules/");
-  const unwanted = names.find((name) => name.endsWith(".gguf") || (ours(name) && /\.(ts|map)$|^extension\/(src|test|native-patches)\//.test(name)));
+  const unwanted = names.find(
+    (name) => name.endsWith(".gguf") || (ours(name) && /\.(ts|map)$|^extension\/(src|test|native-patches)\//.test(name)),
+  );
   if (unwanted) throw new ActError("internal", `The package for ${target} holds ${unwanted}, which does not belong there.`);
-  if (size > MAX_BYTES) throw new ActError("internal", `The package for ${target} is ${Math.round(size / 1e6)} MB; at most ${MAX_BYTES / 1e6} are allowed.`);
+  if (size > MAX_BYTES)
+    throw new ActError("internal", `The package for ${target} is ${Math.round(size / 1e6)} MB; at most ${MAX_BYTES / 1e6} are allowed.`);
 }
 
 /** Names of the files in a zip, read from its central directory. */

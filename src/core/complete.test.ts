@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { AnswerCache } from "./complete-cache.js";
 import { afterBlanks, extentAt, finishedAt, isSecretPath, unsuitable, windowAround } from "./complete.js";
+import { AnswerCache } from "./complete-cache.js";
 import { AdaptiveDebounce } from "./debounce.js";
 import { rulesFor } from "./language.js";
 

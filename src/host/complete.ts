@@ -1,6 +1,6 @@
 import * as vscode from "vscode";
-import { AnswerCache } from "../core/complete-cache.js";
 import { afterBlanks, type CursorText, type Extent, extentAt, finishedAt, unsuitable, windowAround } from "../core/complete.js";
+import { AnswerCache } from "../core/complete-cache.js";
 import { AdaptiveDebounce } from "../core/debounce.js";
 import { type LanguageRules, rulesFor } from "../core/language.js";
 import { type FilterContext, postprocess } from "../core/postprocess.js";

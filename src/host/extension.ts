@@ -19,6 +19,8 @@ import { Settings } from "./settings.js";
 import { SinkPanel } from "./sinks.js";
 import { createStatusBar } from "./status.js";
 
+const loading = performance.now();
+
 /** The table of contents: what the extension consists of. Nothing here waits; the engine starts with the first request. */
 export function activate(context: vscode.ExtensionContext): Services {
   const keep = <T extends vscode.Disposable>(one: T): T => {
@@ -36,7 +38,7 @@ export function activate(context: vscode.ExtensionContext): Services {
   const completions = new InlineCompletions(engine, settings, headSet, pauses, repository, record);
   const changes = keep(new Changes());
   const chat = keep(new ChatView(context, engine, settings, headSet, privacy, changes, log));
-  const services: Services = { context, log, settings, engine, headSet, pauses, privacy, record, completions, chat };
+  const services: Services = { activationMs: 0, context, log, settings, engine, headSet, pauses, privacy, record, completions, chat };
 
   keep(vscode.languages.registerInlineCompletionItemProvider({ pattern: "**" }, completions));
   keep(new Models(context, settings, engine, log));
@@ -47,5 +49,7 @@ export function activate(context: vscode.ExtensionContext): Services {
   keep(new SinkPanel(services));
   keep(new Calibration(services));
   keep(createStatusBar(engine, headSet, pauses));
+  services.activationMs = performance.now() - loading;
+  log.debug(`Activated in ${services.activationMs.toFixed(1)} ms`);
   return services;
 }

@@ -11,6 +11,8 @@ import type { Settings } from "./settings.js";
 
 /** What activation builds once and every deed gets. */
 export interface Services {
+  /** From the first line of the bundle's own code to the end of activation. */
+  activationMs: number;
   context: vscode.ExtensionContext;
   log: Log;
   settings: Settings;

@@ -91,6 +91,7 @@ test("every odd cursor place and text is survived", async () => {
       const items = await ask(await openWith(`odd${i}.ts`, text));
       const entry = record.all.at(-1);
       assert.notEqual(entry?.outcome, "failed", `${JSON.stringify(text.slice(0, 20))}: ${entry?.reason}`);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not be there
       for (const item of items) assert.doesNotMatch(String(item.insertText), /\u0000|<\|/);
     }
   });

@@ -1,5 +1,8 @@
-import { resolve } from "node:path";
-import { before, describe, it } from "node:test";
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
 import { findBrowser } from "../../src/build/workbench.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
 import type { HostResults } from "./harness.js";
@@ -16,9 +19,32 @@ async function report(t: { test(name: string, body: () => void): Promise<void> }
   }
 }
 
+const model = { "act.model.path": modelPath(DEFAULT_MODEL), "act.model.contextSize": 2048 };
+
 describe("in the extension host", { skip: missing }, () => {
-  before(() => process.chdir(resolve(".")));
   it("the suite", async (t) => {
-    await report(t, await runHostSuite({ settings: { "act.model.path": modelPath(DEFAULT_MODEL), "act.model.contextSize": 2048 } }));
+    await report(t, await runHostSuite({ settings: { ...model, "chat.disableAIFeatures": false } }));
+  });
+
+  it("Restricted Mode", async (t) => {
+    const workspace = mkdtempSync(join(tmpdir(), "act-hostile-"));
+    mkdirSync(join(workspace, ".vscode"));
+    const hostile = {
+      "act.model.path": "/hostile/model.gguf",
+      "act.model.downloadSource": "https://hostile.example",
+      "act.headSet": "/hostile/heads.json",
+      "act.completions.maxTokens": 17,
+    };
+    writeFileSync(join(workspace, ".vscode/settings.json"), JSON.stringify(hostile));
+    const settings = { ...model, "security.workspace.trust.enabled": true, "security.workspace.trust.startupPrompt": "never" };
+    await report(t, await runHostSuite({ entry: "test/host/trust-suite.ts", workspace, settings }));
+  });
+
+  it("a crash of the extension host fails the run", async () => {
+    await assert.rejects(runHostSuite({ entry: "test/host/crash-suite.ts" }), /ended after 1 of 2 tests/);
+  });
+
+  it("a run without a test fails", async () => {
+    await assert.rejects(runHostSuite({ entry: "test/host/empty-suite.ts" }), /no test/);
   });
 });

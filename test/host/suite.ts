@@ -1,5 +1,7 @@
 import { runAll } from "./harness.js";
 import "./activation.js";
 import "./completions.js";
+import "./chat.js";
+import "./participant.js";
 
 export const run = runAll;

@@ -1,9 +1,13 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Browser, chromium, type FrameLocator, type Locator, type Page } from "playwright-core";
 import { findBrowser, installVsix, installWorkbench, type Served, serve } from "../../src/build/workbench.js";
 import { settings, writeSettings } from "../host/settings.js";
+
+export async function textOf(locator: Locator): Promise<string> {
+  return (await locator.textContent()) ?? "";
+}
 
 const RESULTS = resolve("test-results/workbench");
 
@@ -50,6 +54,7 @@ export class Driver {
       ...settings,
       "editor.fontFamily": "DejaVu Sans Mono",
       "editor.minimap.enabled": false,
+      "workbench.reduceMotion": "on",
       "workbench.colorTheme": "Default Dark Modern",
       ...options.settings,
     });
@@ -76,8 +81,8 @@ export class Driver {
   }
 
   /** Our item in the status bar. */
-  status(): Locator {
-    return this.page.locator('[id="act.act-vscode.act.status"]');
+  status(text?: RegExp): Locator {
+    return this.page.locator('[id="act.act-vscode.act.status"]', text ? { hasText: text } : {});
   }
 
   /** Runs a command by its title, as a user does: F1, type, Enter. Commands of an extension may come some seconds late. */
@@ -132,8 +137,23 @@ export class Driver {
     return this.page.frameLocator("iframe.webview.ready").nth(index).frameLocator("iframe#active-frame");
   }
 
+  /** Process ids of the engines that this workbench's extension started. */
+  enginePids(): number[] {
+    return readdirSync("/proc").flatMap((name) => {
+      if (!/^\d+$/.test(name)) return [];
+      try {
+        const command = readFileSync(`/proc/${name}/cmdline`, "utf8");
+        return command.includes(`${this.userData.replace(/user$/, "extensions")}/`) && command.includes("engine.mjs") ? [Number(name)] : [];
+      } catch {
+        return [];
+      }
+    });
+  }
+
   async screenshot(name: string): Promise<string> {
     mkdirSync(RESULTS, { recursive: true });
+    // Fading in is part of the workbench, not of what is looked at.
+    await this.page.waitForTimeout(300);
     const file = join(RESULTS, `${this.options.name}-${String(++this.shots).padStart(2, "0")}-${name}.png`);
     await this.page.screenshot({ path: file });
     return file;

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
-import { Driver } from "./driver.js";
+import { Driver, textOf } from "./driver.js";
 import { type ModelServer, serveModel } from "./model-server.js";
 import { missing, vsix } from "./vsix.js";
 
@@ -19,7 +19,9 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
     driver = await Driver.open({
       name: "first-run",
       vsix: await vsix(),
-      files: { "shapes.py": "import math\n\n\ndef area_of_circle(radius):\n    return math.pi * radius ** 2\n\n\ndef area_of_square(side):\n" },
+      files: {
+        "shapes.py": "import math\n\n\ndef area_of_circle(radius):\n    return math.pi * radius ** 2\n\n\ndef area_of_square(side):\n",
+      },
       settings: { "act.model.downloadSource": server.url, "act.model.contextSize": 2048 },
       env: { ACT_CACHE: mkdtempSync(join(tmpdir(), "act-cache-")) },
     });
@@ -30,7 +32,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
   });
 
   it("the status bar says that no model is chosen", async () => {
-    assert.match(await driver.status().innerText(), /choose a model/);
+    assert.match(await textOf(driver.status()), /choose a model/);
   });
 
   it("the walkthrough has its three steps", async () => {
@@ -47,7 +49,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
     await driver.page.locator(".quick-input-list .monaco-list-row", { hasText: "Choose Model" }).first().click();
     const row = driver.page.locator(".quick-input-list .monaco-list-row", { hasText: DEFAULT_MODEL.title }).first();
     await row.waitFor();
-    const text = await row.innerText();
+    const text = await textOf(row);
     assert.match(text, /98 MB/);
     assert.match(text, /Apache-2\.0/);
     assert.match(text, /Fits/);
@@ -58,13 +60,12 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
   });
 
   it("a cut connection is taken up again; pause keeps what has arrived, resume goes on", async () => {
-    await driver.page.waitForFunction(() => /\d+ MB of 98 MB/.test(document.querySelector(".notifications-toasts")?.textContent ?? ""));
+    await driver.notification(/[1-9]\d* MB of 98 MB/).waitFor();
     await driver.screenshot("downloading");
     while (server.ranges.length < 2) await driver.page.waitForTimeout(100);
     assert.match(server.ranges[1] ?? "", /^bytes=\d{7,}-/, "went on where the connection broke");
     const toast = driver.notification(/Downloading SmolLM2/);
-    await toast.hover();
-    await toast.locator(".monaco-button, a.action-label", { hasText: "Cancel" }).first().click();
+    await toast.locator(".monaco-button", { hasText: "Cancel" }).click({ force: true });
     const paused = driver.notification(/paused at \d+ %/);
     await paused.waitFor();
     await driver.screenshot("paused");
@@ -72,9 +73,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
     while (server.ranges.length < 3) await driver.page.waitForTimeout(100);
     const from = Number(/\d+/.exec(server.ranges[2] ?? "")?.[0] ?? 0);
     assert.ok(from > 20e6, `went on at ${from}`);
-    await driver.page.waitForFunction(() => /Smol/i.test(document.querySelector('[id="act.act-vscode.act.status"]')?.textContent ?? ""), undefined, {
-      timeout: 60_000,
-    });
+    await driver.status(/smol/i).waitFor({ timeout: 60_000 });
     await driver.screenshot("model-ready");
   });
 

@@ -12,4 +12,8 @@ export function vsix(): Promise<string> {
 
 /** Why the flows cannot run here, or false. */
 export const missing =
-  process.platform !== "linux" ? "the served workbench is for Linux" : findBrowser() ? false : "no Chromium: install one, or set ACT_CHROMIUM";
+  process.platform !== "linux"
+    ? "the served workbench is for Linux"
+    : findBrowser()
+      ? false
+      : "no Chromium: install one, or set ACT_CHROMIUM";

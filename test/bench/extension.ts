@@ -1,0 +1,63 @@
+/**
+ * What the extension costs (issue 5, section 4), measured in one run: `node src/build/run.mjs bench extension`. Shares and ratios carry over to
+ * other machines; the absolute numbers are this machine's.
+ */
+import { mkdtempSync, readFileSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { BuildContext } from "../../src/build/context.js";
+import { ensureDefaultModel } from "../../src/build/model.js";
+import { packageExtension } from "../../src/build/package.js";
+import type { HostFigures } from "../host/bench-suite.js";
+import { runHostSuite } from "../host/run.js";
+import { quantile } from "./quantile.js";
+
+export interface ExtensionFigures {
+  activationMs: number;
+  ghostTextMs: { p50: number; p95: number };
+  /** Host, messages and post-processing: all but the engine's own work. */
+  overheadMs: { p50: number; p95: number; rpcP50: number; hostP50: number };
+  abortMs: { p50: number; p95: number };
+  typingMs: { idleP50: number; busyP50: number; ratio: number };
+  hostMemoryBytes: number;
+  vsixBytes: number;
+}
+
+export async function run(context: BuildContext): Promise<ExtensionFigures> {
+  const model = await ensureDefaultModel(context.cache);
+  const out = join(mkdtempSync(join(tmpdir(), "act-bench-")), "figures.json");
+  const { results } = await runHostSuite({
+    entry: "test/host/bench-suite.ts",
+    env: { ACT_HOST_FIGURES: out },
+    settings: { "act.model.path": model, "act.model.contextSize": 2048, "act.completions.maxTokens": 12, "act.chat.maxTokens": 400 },
+  });
+  const failed = results.find((r) => r.error);
+  if (failed) throw new Error(`${failed.name}: ${failed.error}`);
+  const host = JSON.parse(readFileSync(out, "utf8")) as HostFigures;
+  const { file } = await packageExtension(context, "native");
+  const overhead = host.suggestions.map((s) => s.rpcMs + s.hostMs);
+  const [idle, busy] = [quantile(host.typingMs.idle, 0.5), quantile(host.typingMs.busy, 0.5)];
+  return {
+    activationMs: host.activationMs,
+    ghostTextMs: both(host.suggestions.map((s) => s.totalMs)),
+    overheadMs: {
+      ...both(overhead),
+      rpcP50: quantile(
+        host.suggestions.map((s) => s.rpcMs),
+        0.5,
+      ),
+      hostP50: quantile(
+        host.suggestions.map((s) => s.hostMs),
+        0.5,
+      ),
+    },
+    abortMs: both(host.abortMs),
+    typingMs: { idleP50: idle, busyP50: busy, ratio: busy / idle },
+    hostMemoryBytes: host.memory.rss,
+    vsixBytes: statSync(file).size,
+  };
+}
+
+function both(values: number[]): { p50: number; p95: number } {
+  return { p50: quantile(values, 0.5), p95: quantile(values, 0.95) };
+}

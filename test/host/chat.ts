@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as vscode from "vscode";
+import { test, until } from "./harness.js";
+import { openWith, services, withSetting } from "./services.js";
+
+test("a question is answered and the conversation is on disk", async () => {
+  const { chat, context } = await services();
+  await withSetting("chat.maxTokens", 24, async () => {
+    await chat.receive({ type: "send", text: "Say hello." });
+  });
+  const turn = chat.conversation.turns.at(-1);
+  assert.equal(turn?.answers[0]?.state, "done", turn?.answers[0]?.note);
+  assert.ok((turn?.answers[0]?.text.length ?? 0) > 0);
+  assert.ok((turn?.answers[0]?.tokens ?? 0) <= 24);
+  const folder = join((context.storageUri ?? context.globalStorageUri).fsPath, "conversations");
+  const [file] = readdirSync(folder).filter((name) => name.startsWith(chat.conversation.id));
+  assert.ok(file);
+  assert.match(readFileSync(join(folder, file), "utf8"), /Say hello/);
+}, 120_000);
+
+test("stop ends the answer at once", async () => {
+  const { chat } = await services();
+  const sending = chat.receive({ type: "send", text: "Write a very long story." });
+  await until("streaming", () => chat.conversation.turns.at(-1)?.answers[0]?.state === "streaming", 30_000);
+  const stopped = performance.now();
+  await chat.receive({ type: "stop" });
+  await sending;
+  assert.ok(performance.now() - stopped < 500);
+  const answer = chat.conversation.turns.at(-1)?.answers[0];
+  assert.equal(answer?.state, "stopped");
+  assert.ok((answer?.text.length ?? 0) > 0, "what came is kept");
+});
+
+test("a conversation that outgrows the context says which turns were left out", async () => {
+  const { chat } = await services();
+  await chat.receive({ type: "new" });
+  await withSetting("chat.maxTokens", 16, async () => {
+    const long = "word ".repeat(700);
+    for (let i = 0; i < 3; i++) await chat.receive({ type: "send", text: `${i}: ${long}` });
+  });
+  const last = chat.conversation.turns.at(-1);
+  assert.equal(last?.answers[0]?.state, "done", last?.answers[0]?.note);
+  assert.ok((last?.leftOut ?? 0) > 0);
+}, 180_000);
+
+test("secrets and ignored files are not attached", async () => {
+  const { chat } = await services();
+  await chat.receive({ type: "new" });
+  await openWith(".env", "TOKEN=1");
+  await chat.receive({ type: "attach", kind: "open-file" });
+  assert.equal(chat.conversation.attachments.length, 0);
+  await openWith(".gitignore", "private.txt\n");
+  await openWith("private.txt", "mine");
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await chat.receive({ type: "attach", kind: "open-file" });
+  assert.equal(chat.conversation.attachments.length, 0);
+  await openWith("public.txt", "ours");
+  await chat.receive({ type: "attach", kind: "open-file" });
+  assert.deepEqual(
+    chat.conversation.attachments.map((a) => a.label),
+    ["public.txt"],
+  );
+});
+
+test("other extensions reach the model through VS Code's language model API", async () => {
+  const { engine } = await services();
+  await engine.model();
+  const [model] = await until("our model is listed", async () => {
+    const models = await vscode.lm.selectChatModels({ vendor: "act" });
+    return models.length > 0 ? models : null;
+  });
+  assert.ok(model);
+  const count = await model.countTokens("Hello, world");
+  const exact = await engine.request("count", { text: "Hello, world" });
+  assert.equal(count, exact.tokens);
+  const response = await model.sendRequest(
+    [vscode.LanguageModelChatMessage.User("Say hello.")],
+    {},
+    new vscode.CancellationTokenSource().token,
+  );
+  let parts = 0;
+  let text = "";
+  for await (const part of response.text) {
+    parts++;
+    text += part;
+  }
+  assert.ok(parts > 1, "streams");
+  assert.ok(text.trim().length > 0);
+}, 120_000);
+
+test("a killed engine rejects what is pending, and is back with its model in under two seconds", async () => {
+  const { chat, engine } = await services();
+  await chat.receive({ type: "new" });
+  const sending = chat.receive({ type: "send", text: "Write a very long story." });
+  await until("streaming", () => chat.conversation.turns.at(-1)?.answers[0]?.state === "streaming", 30_000);
+  const pid = engine.pid;
+  assert.ok(pid);
+  process.kill(pid, "SIGKILL");
+  const killed = performance.now();
+  await sending;
+  const answer = chat.conversation.turns.at(-1)?.answers[0];
+  assert.equal(answer?.state, "failed");
+  assert.match(answer?.note ?? "", /engine process was ended by SIGKILL/);
+  await until("ready again", () => engine.status.phase === "ready" && engine.pid !== pid, 5000);
+  const back = performance.now() - killed;
+  assert.ok(back < 2000, `back after ${Math.round(back)} ms`);
+  await engine.request("count", { text: "alive" });
+});
+
+test("three crashes in a row stop the restarts, and restarting by hand is the way on", async () => {
+  const { engine } = await services();
+  for (let crash = 0; crash < 4 && engine.status.phase !== "failed"; crash++) {
+    const pid = await until("running", () => engine.pid, 5000);
+    process.kill(pid, "SIGKILL");
+    await until("gone", () => engine.pid !== pid, 5000);
+  }
+  await until("given up", () => engine.status.phase === "failed", 5000);
+  assert.match(engine.status.problem ?? "", /crash in a row.*Restart Engine/s);
+  await assert.rejects(engine.request("count", { text: "x" }), /crash in a row/);
+  await vscode.commands.executeCommand("act.restartEngine");
+  assert.equal((await engine.request("count", { text: "alive" })).tokens > 0, true);
+});
+
+test("a wrong model file is a sentence, and the right one works after it", async () => {
+  const { engine } = await services();
+  await withSetting("model.path", join(__dirname, "not-there.gguf"), async () => {
+    await assert.rejects(engine.request("count", { text: "x" }), /is not there/);
+    assert.equal(engine.status.phase, "failed");
+  });
+  const editor = await openWith("broken.gguf", "GGUF but not really");
+  await withSetting("model.path", editor.document.uri.fsPath, async () => {
+    await assert.rejects(
+      engine.request("count", { text: "x" }),
+      (error: Error) => error.message.length > 20 && !/undefined|\[object/.test(error.message),
+    );
+  });
+  assert.ok((await engine.request("count", { text: "alive" })).tokens > 0);
+}, 60_000);

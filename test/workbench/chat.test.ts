@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import type { Locator } from "playwright-core";
+import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
+import { Driver, textOf } from "./driver.js";
+import { missing, vsix } from "./vsix.js";
+
+/** A head set that fits the default model: every fourth head of the layers that may be calibrated. */
+function headSetFile(): string {
+  const heads = Array.from({ length: 27 * 9 }, (_, i) => [2 + Math.floor(i / 9), i % 9]).filter((_, i) => i % 4 === 0);
+  const file = join(tmpdir(), `act-heads-${process.pid}.json`);
+  writeFileSync(file, JSON.stringify({ schema: 1, name: "test", model: { layers: 30, heads: 9 }, heads }));
+  return file;
+}
+
+describe("chat", { skip: missing, concurrency: 1 }, () => {
+  let driver: Driver;
+  const view = () => driver.frame();
+  const turn = (): Locator => view().locator(".turn").last();
+  const answer = (): Locator => turn().locator(".answer").last();
+  const state = (wanted: string, limit = 60_000) => turn().locator(`.answer[data-state="${wanted}"]`).first().waitFor({ timeout: limit });
+  const ask = async (question: string) => {
+    await view().locator("textarea.input").fill(question);
+    await view().locator('[data-name="send"]').click();
+  };
+
+  before(async () => {
+    driver = await Driver.open({
+      name: "chat",
+      vsix: await vsix(),
+      files: { "greet.py": 'def greet(name):\n    print("Hello " + name)\n', "notes.md": "# Notes\n" },
+      settings: {
+        "act.model.path": modelPath(DEFAULT_MODEL),
+        "act.model.contextSize": 2048,
+        "act.headSet": headSetFile(),
+        "act.chat.temperature": 0,
+        "act.chat.maxTokens": 120,
+      },
+    });
+    await driver.openFile("greet.py");
+    await driver.command("ACT: Open Chat");
+    await view().locator("textarea.input").waitFor({ timeout: 30_000 });
+  });
+  after(async () => await driver?.close());
+
+  it("the page allows nothing but its own script and style", async () => {
+    const policy = (await view().locator('meta[http-equiv="Content-Security-Policy"]').getAttribute("content")) ?? "";
+    assert.match(policy, /^default-src 'none'; script-src 'nonce-[^']+'; style-src [^;]+; img-src [^;]+ blob:; font-src [^;]+$/);
+    assert.doesNotMatch(policy, /unsafe|\*(?!\.vscode-cdn|\.)|data:/);
+    const ran = await view()
+      .locator("body")
+      .evaluate((body) => {
+        const script = body.ownerDocument.createElement("script");
+        script.textContent = "window.smuggled = true";
+        body.append(script);
+        return "smuggled" in (body.ownerDocument.defaultView ?? {});
+      });
+    assert.equal(ran, false, "a script without the nonce ran");
+  });
+
+  it("an attached file is counted, an answer streams as Markdown", async () => {
+    await view().locator('[data-name="attach-open-file"]').click();
+    await view().locator("footer .chip", { hasText: "greet.py" }).waitFor();
+    await ask("Write a Python function greet(name) that returns the greeting instead. Answer with one code block.");
+    await state("streaming");
+    await driver.screenshot("streaming");
+    await state("done");
+    assert.ok((await textOf(answer().locator(".markdown"))).length > 20);
+    assert.match(await textOf(answer().locator(".speed")), /\d+ tokens, [\d.]+\/s/);
+    await view()
+      .locator(".count", { hasText: /\d+ of 2,048 tokens/ })
+      .waitFor();
+    await driver.screenshot("answered");
+    await driver.picture("chat", { x: 0, y: 0, width: 1280, height: 800 });
+  });
+
+  it("code goes into the file as a diff that is accepted", async () => {
+    const apply = answer().locator('[data-name="apply"]').first();
+    await apply.waitFor();
+    await apply.click();
+    await driver.page.locator(".editor-instance .diff-editor, .diffEditor").first().waitFor();
+    await driver.screenshot("diff");
+    await driver.command("ACT: Accept Change");
+    await driver.page.locator('.tab.active[data-resource-name="greet.py"]').waitFor();
+    await driver.page.keyboard.press("Control+s");
+    await driver.page.waitForTimeout(1000);
+    assert.notEqual(readFileSync(join(driver.folder, "greet.py"), "utf8"), 'def greet(name):\n    print("Hello " + name)\n');
+  });
+
+  it("stop keeps what came", async () => {
+    await ask("Count from one to one hundred in words.");
+    await state("streaming");
+    await view().locator('[data-name="stop"]').click();
+    await state("stopped");
+    assert.match(await textOf(answer().locator(".note")), /Stopped/);
+    assert.ok((await textOf(answer().locator(".markdown"))).length > 0);
+  });
+
+  it("edit brings the question back", async () => {
+    await turn().locator(".question").hover();
+    await turn().locator('[data-name="edit"]').click();
+    await driver.page.waitForTimeout(500);
+    assert.equal(await view().locator("textarea.input").inputValue(), "Count from one to one hundred in words.");
+    assert.equal(await view().locator(".turn").count(), 1);
+  });
+
+  it("compare answers twice, with and without the head set, side by side", async () => {
+    await view().locator('[data-name="act-mode"]').click();
+    await view().locator('[data-name="act-mode"] vscode-option', { hasText: "Compare" }).click();
+    await ask("Name three colours.");
+    await turn().locator('.answer[data-state="done"]').nth(1).waitFor({ timeout: 90_000 });
+    assert.deepEqual(await turn().locator(".answer .label").allInnerTexts(), ["ACT off", "ACT on"]);
+    await driver.screenshot("compare");
+    await turn().locator('.answer:not(.chosen) [data-name="choose"]').click();
+    await turn().locator(".answer.chosen .label", { hasText: "ACT on" }).waitFor();
+  });
+
+  it("a killed engine is named, comes back in under two seconds, and answers again", async () => {
+    await view().locator('[data-name="act-mode"]').click();
+    await view().locator('[data-name="act-mode"] vscode-option', { hasText: "ACT off" }).click();
+    await ask("Write a long story about a lighthouse.");
+    await state("streaming");
+    const [pid] = driver.enginePids();
+    assert.ok(pid);
+    process.kill(pid, "SIGKILL");
+    await state("failed", 10_000);
+    assert.match(await textOf(answer().locator(".note")), /engine process was ended by SIGKILL/);
+    await driver.screenshot("killed");
+    const started = Date.now();
+    while (!driver.enginePids().some((one) => one !== pid)) await driver.page.waitForTimeout(20);
+    await driver.status(/smol/i).waitFor({ timeout: 60_000 });
+    console.log(`engine back with its model after ${Date.now() - started} ms`);
+    await turn().locator('[data-name="regenerate"]').click();
+    await state("streaming", 20_000);
+    await view().locator('[data-name="stop"]').click();
+    await state("stopped");
+  });
+
+  it("a reload finds the conversation again", async () => {
+    const turns = await view().locator(".turn").count();
+    await driver.page.waitForTimeout(2000);
+    await driver.load();
+    await driver.command("ACT: Open Chat");
+    await view()
+      .locator(".turn")
+      .nth(turns - 1)
+      .waitFor({ timeout: 30_000 });
+    await driver.screenshot("reloaded");
+  });
+});
