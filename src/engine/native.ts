@@ -42,6 +42,7 @@ interface AddonContext {
   actSetHeadCapture?(layer: number, head: number, window?: HeadWindow): void;
   actHeadCapture?(): Float32Array;
   actSetLayerInputs?(on: boolean): void;
+  actStateSize?(): number;
   actLayerInput?(layer: number, tokens: number): Float32Array;
 }
 interface NativeCalibration {
@@ -421,6 +422,11 @@ export class NativeContext {
   get bytes(): number {
     const { cpuRam, gpuVram } = this.addon.getMemoryBreakdown();
     return cpuRam + gpuVram;
+  }
+
+  /** Bytes of the running statistics of calibrated heads. */
+  get calibrationBytes(): number {
+    return this.addon.actStateSize?.() ?? 0;
   }
 
   /**
