@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { ActError, exitCode } from "../protocol/errors.js";
+import { bench } from "./bench.js";
 import { bundleProduct } from "./bundle.js";
 import { runChecks } from "./checks.js";
 import { type BuildContext, buildContext } from "./context.js";
@@ -27,6 +28,7 @@ const COMMANDS: Record<string, Command> = {
   build: { does: "write the bundles to dist [NAME…]", run: build },
   model: { does: "put the default model into the user cache", run: async (context) => print(await ensureDefaultModel(context.cache)) },
   package: { does: "a VSIX for this platform, for all its CPUs [--this-cpu: quicker, for this one]", run: runPackage },
+  bench: { does: "measure NAME (test/bench/NAME.ts) and print the figures", run: bench },
   workbench: { does: "open the extension in VS Code, or in a served workbench where there is none [FOLDER]", run: openWorkbench },
   native: { does: "build and install the native engine [--gpu vulkan|cuda|metal] [--portable] [--reference]", run: native },
 };

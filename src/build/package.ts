@@ -117,8 +117,7 @@ async function copyPackage(root: string, folder: string, packages: string): Prom
     filter: (file) => {
       const inside = path.relative(source, file).split(path.sep).join("/");
       if (/(^|\/)node_modules$/.test(inside)) return false;
-      if (path.basename(folder) === "node-llama-cpp" && /^(llama\/[^/]+\/|llama\/.*\.bundle$|templates\/|bins\/)/.test(`${inside}/`))
-        return false;
+      if (path.basename(folder) === "node-llama-cpp" && /^(llama\/([^/]+\/|.*\.bundle$)|templates\/|bins\/)/.test(inside)) return false;
       if (/\.(d\.[cm]?ts|map|tsbuildinfo|tgz)$/.test(inside)) return false;
       return !/^(test|tests|__tests__|docs|doc|example|examples|coverage|benchmark|\.github)(\/|$)/i.test(inside);
     },
