@@ -2,11 +2,13 @@ import { IPCMessageReader, IPCMessageWriter } from "vscode-jsonrpc/node";
 import type { EngineMethod } from "../protocol/engine.js";
 import { type Call, type Handlers, serve } from "../protocol/rpc.js";
 import { Backends } from "./backends.js";
+import { bench } from "./bench.js";
 import { calibrate } from "./calibrate.js";
 import { chat } from "./chat.js";
 import { complete } from "./complete.js";
 import { count, tokenize, tokenTexts } from "./count.js";
 import { Engine, type Handler } from "./engine.js";
+import { evaluate } from "./evaluate.js";
 import { handshake } from "./handshake.js";
 import { infill } from "./infill.js";
 import { load, unload } from "./load.js";
@@ -28,6 +30,8 @@ const deeds = {
   sinks,
   headMatrix,
   calibrate,
+  evaluate,
+  bench,
 } satisfies {
   [M in EngineMethod]?: Handler<M>;
 };

@@ -2,9 +2,10 @@ import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { getLlama, type Llama, LlamaLogLevel, type LlamaModel, NoBinaryFoundError } from "node-llama-cpp";
-import type { Calibration } from "../protocol/calibration.js";
-import type { BackendInfo, BackendName, HeadSinks, LoadParams } from "../protocol/engine.js";
+import type { BackendInfo, BackendName } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
+import type { AddonModel, Bindings, ContextOptions } from "./addon.js";
+import { NativeContext, Sampler } from "./native-context.js";
 
 /**
  * The only file that imports node-llama-cpp. It drives the addon's own model and context objects, not the library's session classes: one
@@ -12,112 +13,16 @@ import { ActError } from "../protocol/errors.js";
  * code is checked before (token ids, positions, head sets), because native code asserts instead of throwing.
  */
 
-/** The addon's context: stock methods, and ours (all optional: a stock binary has none). */
-interface AddonContext {
-  init(): Promise<boolean>;
-  dispose(): Promise<void>;
-  initBatch(size: number): void;
-  addToBatch(sequence: number, firstPosition: number, tokens: Uint32Array, outputs: Uint32Array): Uint32Array;
-  decodeBatch(): Promise<void>;
-  sampleToken(index: number, sampler: AddonSampler): Promise<number>;
-  sampleToken(
-    index: number,
-    sampler: AddonSampler,
-    probabilities: boolean,
-    confidence: boolean,
-    logits: true,
-  ): Promise<[number, undefined, undefined, number[]]>;
-  removeTokenCellsFromSequence(sequence: number, start: number, end: number): boolean;
-  shiftSequenceTokenCells(sequence: number, start: number, end: number, delta: number): void;
-  copySequenceStateFromOtherSequence(target: number, source: number): Promise<number>;
-  getMemoryBreakdown(): { cpuRam: number; gpuVram: number };
-  actSetCalibration?(sequence: number, calibration: NativeCalibration | null): void;
-  actBeginPrefill?(sequence: number): void;
-  actDecode?(batch: DecodeBatch): Promise<number>;
-  actAbort?(): void;
-  actLogits?(index: number): Float32Array;
-  actSinks?(sequence: number): Int32Array;
-  actSetCapture?(on: boolean): void;
-  actCapture?(): { layers: number; heads: number; keys: number; columnMeans: Float32Array };
-  actSetHeadCapture?(layer: number, head: number, window?: HeadWindow): void;
-  actHeadCapture?(): Float32Array;
-  actSetLayerInputs?(on: boolean): void;
-  actStateSize?(): number;
-  actLayerInput?(layer: number, tokens: number): Float32Array;
-}
-interface NativeCalibration {
-  method: 0 | 1;
-  beta: number;
-  thresholdMode: 0 | 1;
-  threshold: number;
-  statistics: 0 | 1;
-  heads: Int32Array;
-}
-interface AddonSampler {
-  dispose(): void;
-  applyConfig(config: Record<string, unknown>): void;
-}
-interface AddonModel {
-  init(): Promise<boolean>;
-  tokenize(text: string, special: boolean): Uint32Array;
-  detokenize(tokens: Uint32Array, special: boolean): string;
-  getTotalParameters(): number;
-  getModelSize(): number;
-  getTrainContextSize(): number;
-  getTokenAttributes(token: number): number;
-  isEogToken(token: number): boolean;
-}
-interface Bindings {
-  AddonContext: new (model: AddonModel, params: Record<string, unknown>) => AddonContext;
-  AddonSampler: new (model: AddonModel) => AddonSampler;
-  AddonJinjaRenderer: new (template: string) => { render(items: Record<string, unknown>): string };
-  getGpuDeviceInfo(): { deviceNames: string[] };
-  actPatchSet?(): string;
-  actModelSupport?(model: AddonModel): string;
-}
-
-/** One llama_decode: `outputs[i]` = 1 where the logits of token i are wanted. Positions are cache positions within the token's sequence. */
-export interface DecodeBatch {
-  tokens: Int32Array;
-  positions: Int32Array;
-  sequences: Int32Array;
-  outputs: Uint8Array;
-  /** Starts the graph at this layer from `embeddings` [tokens][embedding width], that layer's saved input. */
-  firstLayer?: number;
-  embeddings?: Float32Array;
-}
-
-/** The part of a head's attention matrix that is kept: rows and columns in positions, `pool` of them to a cell (the largest counts). */
-export interface HeadWindow {
-  firstRow: number;
-  rows: number;
-  firstColumn: number;
-  columns: number;
-  pool: number;
-}
-
-export interface ColumnMeans {
-  layers: number;
-  heads: number;
-  keys: number;
-  /** [layer][head][key], before calibration. */
-  columnMeans: Float32Array;
-}
-
-export interface ContextOptions {
-  /** Cells of each sequence. */
-  contextSize: number;
-  /** Most tokens of one decode. */
-  ubatch: number;
-  sequences: number;
-  threads: number;
-  flashAttention: "on" | "off" | "auto";
-  cacheType: NonNullable<LoadParams["cacheType"]>;
-}
+export type { ColumnMeans, ContextOptions, DecodeBatch, HeadWindow } from "./addon.js";
+export type { NativeContext, Sampler, SamplerConfig } from "./native-context.js";
 
 /** ggml's numbers of the cache types. */
 const GGML_TYPES = { f32: 0, f16: 1, q4_0: 2, q8_0: 8 } as const;
 const CONTROL_ATTRIBUTE = 1 << 3;
+/** What llama.cpp reports as errors when a decode is aborted: that was asked for. */
+const ABORTED = /graph_compute_async failed with error 1|compute status: 1$|failed to decode, ret = 2/;
+
+const LEVELS: { [level in LlamaLogLevel]?: "error" | "warn" | "info" } = { fatal: "error", error: "error", warn: "warn", info: "info" };
 
 export type LogListener = (level: "error" | "warn" | "info" | "debug", text: string) => void;
 
@@ -135,10 +40,9 @@ export class Backend {
     const logger = (level: LlamaLogLevel, text: string) => {
       const line = text.trimEnd();
       if (line === "") return;
-      const known = level === "fatal" ? "error" : level === "warn" || level === "error" || level === "info" ? level : "debug";
       recent.push(line);
       if (recent.length > 400) recent.splice(0, 200);
-      log(known, line);
+      log(ABORTED.test(line) ? "debug" : (LEVELS[level] ?? "debug"), line);
     };
     try {
       const llama = await getLlama({
@@ -371,277 +275,4 @@ export class NativeModel {
   async dispose(): Promise<void> {
     await this.model.dispose();
   }
-}
-
-export interface SamplerConfig {
-  temperature: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-  seed?: number;
-  repeatPenalty?: number;
-  /** Tokens that `repeatPenalty` applies to. */
-  recent?: readonly number[];
-}
-
-/** llama.cpp's own sampler chain; greedy at temperature 0. */
-export class Sampler {
-  constructor(readonly addon: AddonSampler) {}
-
-  configure(config: SamplerConfig): void {
-    const penalise = config.repeatPenalty !== undefined && config.repeatPenalty !== 1 && config.recent && config.recent.length > 0;
-    this.addon.applyConfig({
-      temperature: config.temperature,
-      ...(config.topK !== undefined && { topK: config.topK }),
-      ...(config.topP !== undefined && { topP: config.topP }),
-      ...(config.minP !== undefined && { minP: config.minP }),
-      ...(config.seed !== undefined && { seed: config.seed }),
-      ...(penalise && {
-        repeatPenalty: config.repeatPenalty,
-        repeatPenaltyMaxTokens: config.recent?.length,
-        repeatPenaltyTokens: Uint32Array.from(config.recent ?? []),
-      }),
-    });
-  }
-
-  dispose(): void {
-    this.addon.dispose();
-  }
-}
-
-/** One llama.cpp context: `sequences` KV streams of `contextSize` cells each. Calls must not overlap (the engine's queue sees to it). */
-export class NativeContext {
-  constructor(
-    readonly model: NativeModel,
-    private readonly addon: AddonContext,
-    readonly options: Readonly<ContextOptions>,
-    readonly flashAttention: boolean,
-  ) {}
-
-  /** Bytes of cache and compute buffers as llama.cpp reports them. */
-  get bytes(): number {
-    const { cpuRam, gpuVram } = this.addon.getMemoryBreakdown();
-    return cpuRam + gpuVram;
-  }
-
-  /** Bytes of the running statistics of calibrated heads. */
-  get calibrationBytes(): number {
-    return this.addon.actStateSize?.() ?? 0;
-  }
-
-  /**
-   * One llama_decode of at most `ubatch` tokens. Resolves to false when aborted (the caller then drops the cells it added).
-   * @throws ActError `context-overflow` when a sequence has no cells left, `usage` for a bad batch.
-   */
-  async decode(batch: DecodeBatch, signal?: AbortSignal): Promise<boolean> {
-    this.check(batch);
-    if (signal?.aborted) return false;
-    if (!this.addon.actDecode) {
-      await this.decodeStock(batch);
-      return !signal?.aborted;
-    }
-    const abort = () => this.addon.actAbort?.();
-    signal?.addEventListener("abort", abort, { once: true });
-    try {
-      const code = await this.addon.actDecode(batch);
-      if (code === 2) return false;
-      if (code === 1)
-        throw new ActError(
-          "context-overflow",
-          `The context has no room for ${batch.tokens.length} more tokens (${this.options.contextSize} per sequence).`,
-        );
-      if (code !== 0) throw new ActError("internal", `llama.cpp could not evaluate the batch (code ${code}).`);
-      return true;
-    } finally {
-      signal?.removeEventListener("abort", abort);
-    }
-  }
-
-  private check({ tokens, positions, sequences, outputs, embeddings, firstLayer }: DecodeBatch): void {
-    const n = positions.length;
-    const { ubatch, contextSize, sequences: streams } = this.options;
-    const bad = (why: string) => new ActError("usage", `Bad batch: ${why}.`);
-    if (n === 0) throw bad("it is empty");
-    if (n > ubatch) throw new ActError("context-overflow", `A batch of ${n} tokens does not fit one segment of ${ubatch} tokens.`);
-    if (sequences.length !== n || outputs.length !== n || (!embeddings && tokens.length !== n)) throw bad("its arrays differ in length");
-    if (embeddings && embeddings.length !== n * this.model.shape.embedding) throw bad("its embeddings have the wrong length");
-    if (firstLayer !== undefined && !(firstLayer >= 0 && firstLayer < this.model.shape.layers))
-      throw bad(`there is no layer ${firstLayer}`);
-    for (let i = 0; i < n; i++) {
-      const position = positions[i] ?? -1;
-      const sequence = sequences[i] ?? -1;
-      if (position < 0 || position >= contextSize)
-        throw new ActError("context-overflow", `Position ${position} lies outside the context of ${contextSize} tokens.`);
-      if (sequence < 0 || sequence >= streams) throw bad(`there is no sequence ${sequence}`);
-      const token = tokens[i] ?? -1;
-      if (!embeddings && (token < 0 || token >= this.model.vocabulary))
-        throw bad(`token id ${token} is not in the vocabulary of ${this.model.vocabulary}`);
-    }
-  }
-
-  /** The same through the stock addon's batch methods: runs of one sequence at consecutive positions. */
-  private async decodeStock({ tokens, positions, sequences, outputs, embeddings, firstLayer }: DecodeBatch): Promise<void> {
-    if (embeddings || firstLayer !== undefined) throw stockBinary("restart at a layer");
-    this.addon.initBatch(tokens.length);
-    for (let start = 0; start < tokens.length; ) {
-      let end = start + 1;
-      while (end < tokens.length && sequences[end] === sequences[start] && positions[end] === (positions[end - 1] ?? 0) + 1) end++;
-      const wanted: number[] = [];
-      for (let i = start; i < end; i++) if (outputs[i]) wanted.push(i - start);
-      this.addon.addToBatch(
-        sequences[start] ?? 0,
-        positions[start] ?? 0,
-        Uint32Array.from(tokens.subarray(start, end)),
-        Uint32Array.from(wanted),
-      );
-      start = end;
-    }
-    await this.addon.decodeBatch();
-  }
-
-  /** Logits of token `index` of the last decode (a copy, one per vocabulary entry). */
-  async logits(index: number): Promise<Float32Array> {
-    if (this.addon.actLogits) return this.addon.actLogits(index);
-    const sampler = this.model.createSampler();
-    try {
-      sampler.configure({ temperature: 0 });
-      const [, , , pairs] = await this.addon.sampleToken(index, sampler.addon, false, false, true);
-      const logits = new Float32Array(this.model.vocabulary);
-      for (let i = 0; i < pairs.length; i += 2) logits[pairs[i] ?? 0] = pairs[i + 1] ?? 0;
-      return logits;
-    } finally {
-      sampler.dispose();
-    }
-  }
-
-  /** Samples after token `index` of the last decode. */
-  async sample(index: number, sampler: Sampler): Promise<number> {
-    const token = await this.addon.sampleToken(index, sampler.addon);
-    if (token < 0) throw new ActError("internal", "The sampler left no token to choose.");
-    return token;
-  }
-
-  /** Removes the cells at positions [start, end) of a sequence (-1 = to the end). False where the cache cannot (recurrent models): then clear the whole sequence. */
-  removeCells(sequence: number, start: number, end = -1): boolean {
-    return this.addon.removeTokenCellsFromSequence(sequence, start, end);
-  }
-  shiftCells(sequence: number, start: number, end: number, delta: number): void {
-    this.addon.shiftSequenceTokenCells(sequence, start, end, delta);
-  }
-  async copySequence(target: number, source: number): Promise<void> {
-    await this.addon.copySequenceStateFromOtherSequence(target, source);
-  }
-
-  /** Whether this binary has our methods. */
-  get patched(): boolean {
-    return this.addon.actSetCalibration !== undefined;
-  }
-
-  /**
-   * Calibration of a sequence from now on; null = off. The caller drops the sequence's cells when it changes.
-   * @throws ActError `stock-binary`, `unsupported` (architecture).
-   */
-  setCalibration(sequence: number, calibration: Calibration | null): void {
-    if (!this.addon.actSetCalibration) {
-      if (calibration) throw stockBinary("calibrate attention heads");
-      return;
-    }
-    if (!calibration || calibration.heads.length === 0) {
-      this.addon.actSetCalibration(sequence, null);
-      return;
-    }
-    this.addon.actSetCalibration(sequence, {
-      method: calibration.method === "act" ? 0 : 1,
-      beta: calibration.beta,
-      thresholdMode: calibration.threshold.mode === "fixed" ? 0 : 1,
-      threshold: calibration.threshold.value,
-      statistics: calibration.statistics === "running" ? 0 : 1,
-      heads: Int32Array.from(calibration.heads.flat()),
-    });
-  }
-
-  /** The column sums of the sequence start anew with its next decode. */
-  beginPrefill(sequence: number): void {
-    this.addon.actBeginPrefill?.(sequence);
-  }
-
-  /** Sinks of the calibrated heads of a sequence in its last segment, by layer and head. */
-  sinks(sequence: number): HeadSinks[] {
-    if (!this.addon.actSinks) throw stockBinary("report attention sinks");
-    return readSinks(this.addon.actSinks(sequence));
-  }
-
-  /** Keeps the column means of every head during the decodes of `work`, and returns them (running since the prefill began). */
-  async capture(work: () => Promise<void>): Promise<ColumnMeans> {
-    const { addon } = this;
-    if (!addon.actSetCapture || !addon.actCapture) throw stockBinary("show attention sinks");
-    addon.actSetCapture(true);
-    try {
-      await work();
-      return addon.actCapture();
-    } finally {
-      addon.actSetCapture(false);
-    }
-  }
-
-  /**
-   * Keeps a window of one head's attention during the decodes of `work`.
-   * @returns row-major pooled cells before and after calibration, NaN where no row looked (above the diagonal)
-   */
-  async captureHead(
-    layer: number,
-    head: number,
-    window: HeadWindow,
-    work: () => Promise<void>,
-  ): Promise<{ before: Float32Array; after: Float32Array }> {
-    const { addon } = this;
-    if (!addon.actSetHeadCapture || !addon.actHeadCapture) throw stockBinary("show a head's attention");
-    // a head that is not calibrated has statistics only while every head is watched
-    addon.actSetCapture?.(true);
-    addon.actSetHeadCapture(layer, head, window);
-    try {
-      await work();
-      const cells = addon.actHeadCapture();
-      return { before: cells.slice(0, cells.length / 2), after: cells.slice(cells.length / 2) };
-    } finally {
-      addon.actSetHeadCapture(-1, -1);
-      addon.actSetCapture?.(false);
-    }
-  }
-
-  /** Keeps every layer's input during the decodes of `work`; `read(layer)` = [tokens][embedding width] of the last one, which had `tokens` tokens. */
-  async captureLayerInputs<T>(work: () => Promise<void>, tokens: number, read: (layer: (index: number) => Float32Array) => T): Promise<T> {
-    const { addon } = this;
-    const { actLayerInput } = addon;
-    if (!addon.actSetLayerInputs || !actLayerInput) throw stockBinary("restart at a layer");
-    addon.actSetLayerInputs(true);
-    try {
-      await work();
-      return read((layer) => actLayerInput.call(addon, layer, tokens));
-    } finally {
-      addon.actSetLayerInputs(false);
-    }
-  }
-
-  async dispose(): Promise<void> {
-    await this.addon.dispose();
-  }
-}
-
-/** Records of [layer, head, exempt or -1, count, positions...]. */
-export function readSinks(flat: Int32Array): HeadSinks[] {
-  const sinks: HeadSinks[] = [];
-  for (let at = 0; at + 3 < flat.length; ) {
-    const [layer = 0, head = 0, exempt = -1, count = 0] = flat.subarray(at, at + 4);
-    sinks.push({ layer, head, exempt: exempt < 0 ? null : exempt, positions: Array.from(flat.subarray(at + 4, at + 4 + count)) });
-    at += 4 + count;
-  }
-  return sinks.sort((a, b) => a.layer - b.layer || a.head - b.head);
-}
-
-function stockBinary(deed: string): ActError {
-  return new ActError(
-    "stock-binary",
-    `The loaded llama.cpp binary is a stock one and cannot ${deed}; run "npm start" in the repository once to build ours, or reinstall the extension.`,
-  );
 }
