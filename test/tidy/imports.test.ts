@@ -9,7 +9,7 @@ import { sources } from "./tracked.js";
 const ROOMS: Record<string, string[]> = {
   "src/protocol": [],
   "src/core": ["src/protocol"],
-  "src/store": ["src/protocol"],
+  "src/store": ["src/protocol", "src/core"],
   "src/client": ["src/protocol", "src/store"],
   "src/engine": ["src/protocol", "src/core", "src/store"],
   "src/host": ["src/protocol", "src/core", "src/client", "src/store"],
