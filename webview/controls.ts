@@ -45,11 +45,17 @@ export interface ButtonOptions {
   name?: string;
 }
 
+/** What is read aloud begins with what is seen, so that it can also be said. */
+function accessibleName(label: string, title: string | undefined): string {
+  if (!title || title === label) return label;
+  return title.toLowerCase().includes(label.toLowerCase()) ? title : `${label}: ${title}`;
+}
+
 export function button(label: string, onClick: () => void, options: ButtonOptions = {}): Control {
   const { look = "secondary", title, disabled, name } = options;
   return h(
     "vscode-button",
-    { appearance: look, title, "aria-label": title ?? label, disabled, "data-name": name, onclick: onClick },
+    { appearance: look, title, "aria-label": accessibleName(label, title), disabled, "data-name": name, onclick: onClick },
     label,
   ) as Control;
 }
@@ -81,8 +87,20 @@ export function setOptions(list: Control, options: readonly { value: string; lab
 export function checkbox(label: string, checked: boolean, onChange: (checked: boolean) => void, name?: string): Check {
   const box = h("vscode-checkbox", { "data-name": name }, label) as Check;
   box.checked = checked;
-  box.addEventListener("change", () => onChange(box.checked));
+  box.addEventListener("change", () => {
+    if (!settling.has(box)) onChange(box.checked);
+  });
   return box;
+}
+
+/** Boxes that are being set by the view; the toolkit's checkbox says "change" then, too. */
+const settling = new WeakSet<Check>();
+
+/** Sets a checkbox without calling its `onChange`: that is for what the user does. */
+export function setChecked(box: Check, checked: boolean): void {
+  settling.add(box);
+  box.checked = checked;
+  settling.delete(box);
 }
 
 export function textArea(label: string, options: { rows?: number; placeholder?: string; name?: string } = {}): Control {

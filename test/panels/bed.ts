@@ -7,7 +7,7 @@ import { build } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
 import type { ThemeKind } from "../../src/core/colour.js";
 
-export type View = "sinks" | "calibrate";
+export type View = "sinks" | "calibrate" | "chat";
 export const THEMES: readonly ThemeKind[] = ["light", "dark", "hc-light", "hc-dark"];
 const SCREENSHOTS = path.resolve("test-results/panels");
 const NONCE = "fixture";
@@ -72,7 +72,7 @@ export async function openBed(): Promise<Bed> {
         if (message.type() === "error" || message.type() === "warning") problems.push(message.text());
       });
       await page.goto(`${origin}/${view}?theme=${theme}&case=${options.case ?? "small"}`);
-      await page.locator("#root > *").waitFor({ timeout: 20_000 });
+      await page.locator("#root > *").first().waitFor({ timeout: 20_000 });
       page.once("close", () => {
         if (problems.length > 0) process.exitCode = 1;
       });
@@ -99,7 +99,7 @@ export function problems(page: Page): readonly string[] {
 
 async function bundleFixtures(): Promise<Map<string, Uint8Array>> {
   const { outputFiles } = await build({
-    entryPoints: ["webview/fixtures/sinks.ts", "webview/fixtures/calibrate.ts"],
+    entryPoints: ["webview/fixtures/sinks.ts", "webview/fixtures/calibrate.ts", "webview/fixtures/chat.ts"],
     bundle: true,
     platform: "browser",
     target: "es2022",

@@ -22,7 +22,7 @@ const header = createHeader(bridge.post);
 const problem = h("div", { class: "problem", role: "alert", hidden: true });
 const turns = h("div", { class: "turns", role: "log", "aria-label": "Conversation", tabindex: 0 });
 const composer = createComposer(bridge.post);
-root.append(header.element, problem, turns, composer.element);
+root.append(h("h1", { class: "unseen" }, "ACT Chat"), header.element, problem, turns, composer.element);
 
 let shown: string | null = null;
 
