@@ -6,6 +6,7 @@ import { ActError } from "../protocol/errors.js";
 import type { SegmentNeeds } from "./model.js";
 import type { ColumnMeans, NativeContext } from "./native.js";
 import { cancelled, type Turn } from "./queue.js";
+import { SetBatch } from "./set-batch.js";
 
 /** An item ready to evaluate: its prompt as one segment, and what is read from the logits after it. */
 export interface ScorerItem {
@@ -56,20 +57,22 @@ export class EngineScorer implements Scorer {
   readonly heads: number;
   readonly eligible: readonly HeadIndex[];
   readonly metric: "accuracy" | "log-likelihood";
+  private readonly batch: SetBatch;
   private readonly inputs = new Map<number, LayerInputs>();
   private inputBytes = 0;
   private readonly live = new Map<number, Set<HeadIndex>>();
 
   constructor(
     model: { info: { layers: number; heads: number } },
-    private readonly context: NativeContext,
+    context: NativeContext,
     private readonly pool: readonly ScorerItem[],
     /** Items of the pool that may be divided into parts; those behind them are inputs without content. */
     readonly items: number,
     private readonly strength: Strength,
     eligible: readonly Head[],
-    private readonly turn: Turn,
+    turn: Turn,
   ) {
+    this.batch = new SetBatch(context, turn);
     this.layers = model.info.layers;
     this.heads = model.info.heads;
     this.eligible = eligible.map((head) => toIndex(head, this.heads));
@@ -109,10 +112,7 @@ export class EngineScorer implements Scorer {
         settle();
       }
       const sorted = [...own].sort((a, b) => (starts.get(a) as number) - (starts.get(b) as number));
-      const width = Math.max(
-        1,
-        Math.min(this.context.options.sequences, Math.floor(this.context.options.ubatch / this.at(item).tokens.length)),
-      );
+      const width = this.batch.width(this.at(item).tokens.length);
       for (let at = 0; at < sorted.length; at += width) {
         if (signal.aborted) throw cancelled();
         const batch = sorted.slice(at, at + width);
@@ -150,13 +150,14 @@ export class EngineScorer implements Scorer {
   /** One uncalibrated pass that keeps column means and layer inputs. */
   private async instrument(item: number, signal: AbortSignal): Promise<{ outcome: Outcome; live: HeadIndex[] }> {
     const { tokens, truth = [] } = this.at(item);
-    const { context } = this;
+    const { batch } = this;
+    const { context } = batch;
     const segments = [tokens, ...(truth.length > 1 ? [truth.slice(0, -1)] : [])];
     let logits: Float32Array[] = [];
     const kept: Float32Array[][] = [];
     let means: ColumnMeans | null = null;
-    await this.untilDone(signal, async (stop) => {
-      this.begin(1, [null]);
+    await this.batch.untilDone(signal, async (stop) => {
+      batch.begin([null]);
       logits = [];
       kept.length = 0;
       let done = true;
@@ -164,7 +165,7 @@ export class EngineScorer implements Scorer {
         for (const [s, segment] of segments.entries()) {
           done &&= await context.captureLayerInputs(
             async () => {
-              done = await this.decodeSegment(segment, s === 0 ? 0 : tokens.length, 1, undefined, stop);
+              done = await batch.decode(segment, s === 0 ? 0 : tokens.length, 1, stop, s > 0);
             },
             segment.length,
             (layer) => {
@@ -174,7 +175,7 @@ export class EngineScorer implements Scorer {
             },
           );
           if (!done) return;
-          logits.push(...(await this.readLogits(segment.length, 1, s > 0)).flat());
+          logits.push(...(await batch.logits(segment.length, 1, s > 0)).flat());
         }
       });
       return done;
@@ -216,86 +217,24 @@ export class EngineScorer implements Scorer {
     );
     const rest = truth.length > 1 ? truth.slice(0, -1) : [];
     let logits: Float32Array[][] = [];
-    await this.untilDone(signal, async (stop) => {
-      this.begin(jobs.length, calibrations);
+    await this.batch.untilDone(signal, async (stop) => {
+      this.batch.begin(calibrations);
       const restart = (layers: Float32Array[] | undefined) => (layers ? { layer: start, input: layers[start] as Float32Array } : undefined);
-      if (!(await this.decodeSegment(tokens, 0, jobs.length, restart(inputs?.prompt), stop))) return false;
-      logits = await this.readLogits(tokens.length, jobs.length, false);
+      if (!(await this.batch.decode(tokens, 0, jobs.length, stop, false, restart(inputs?.prompt)))) return false;
+      logits = await this.batch.logits(tokens.length, jobs.length);
       if (rest.length === 0) return true;
-      if (!(await this.decodeSegment(rest, tokens.length, jobs.length, restart(inputs?.truth), stop))) return false;
-      const more = await this.readLogits(rest.length, jobs.length, true);
+      if (!(await this.batch.decode(rest, tokens.length, jobs.length, stop, true, restart(inputs?.truth)))) return false;
+      const more = await this.batch.logits(rest.length, jobs.length, true);
       logits = logits.map((own, s) => [...own, ...(more[s] as Float32Array[])]);
       return true;
     });
     return logits.map((own) => this.outcome(item, own));
   }
 
-  /** Empties the first `count` sequences and gives each its calibration. */
-  private begin(count: number, calibrations: readonly (Calibration | null)[]): void {
-    for (let s = 0; s < count; s++) {
-      this.context.removeCells(s, -1);
-      this.context.setCalibration(s, calibrations[s] ?? null);
-      this.context.beginPrefill(s);
-    }
-  }
-
-  /** The same tokens in `count` sequences, one decode. Logits are kept of the last token of each, and of all tokens behind the prompt. */
-  private async decodeSegment(
-    tokens: readonly number[],
-    position: number,
-    count: number,
-    restart: { layer: number; input: Float32Array } | undefined,
-    stop: AbortSignal,
-  ): Promise<boolean> {
-    const n = tokens.length;
-    const outputs = new Uint8Array(n * count);
-    for (let s = 0; s < count; s++) {
-      if (position > 0) outputs.fill(1, s * n, (s + 1) * n);
-      else outputs[(s + 1) * n - 1] = 1;
-    }
-    const repeated = (value: (index: number) => number) => Int32Array.from({ length: n * count }, (_, i) => value(i));
-    let embeddings: Float32Array | undefined;
-    if (restart) {
-      embeddings = new Float32Array(restart.input.length * count);
-      for (let s = 0; s < count; s++) embeddings.set(restart.input, s * restart.input.length);
-    }
-    return await this.context.decode(
-      {
-        tokens: repeated((i) => tokens[i % n] as number),
-        positions: repeated((i) => position + (i % n)),
-        sequences: repeated((i) => Math.floor(i / n)),
-        outputs,
-        ...(restart && embeddings ? { firstLayer: restart.layer, embeddings } : {}),
-      },
-      stop,
-    );
-  }
-
-  /** Logits by sequence: of its last token, or of all its tokens. */
-  private async readLogits(tokens: number, count: number, all: boolean): Promise<Float32Array[][]> {
-    const rows: Float32Array[][] = [];
-    for (let s = 0; s < count; s++) {
-      const own: Float32Array[] = [];
-      for (let t = all ? 0 : tokens - 1; t < tokens; t++) own.push(await this.context.logits(s * tokens + t));
-      rows.push(own);
-    }
-    return rows;
-  }
-
   private outcome(item: number, logits: readonly Float32Array[]): Outcome {
     const { answers, label, truth, firstLine = 0 } = this.at(item);
     if (truth) return completionOutcome(logits, truth, firstLine);
     return answerOutcome(logits[0] as Float32Array, answers, label);
-  }
-
-  /** Runs work until it was not aborted for somebody else's sake. */
-  private async untilDone(signal: AbortSignal, work: (stop: AbortSignal) => Promise<boolean>): Promise<void> {
-    for (;;) {
-      await this.turn.pause();
-      if (signal.aborted) throw cancelled();
-      if (await work(AbortSignal.any([signal, this.turn.preempted]))) return;
-      if (signal.aborted) throw cancelled();
-    }
   }
 }
 

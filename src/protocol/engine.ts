@@ -330,7 +330,8 @@ export interface TaskResult {
   /** Prompts that did not fit, counted and left out of n. */
   skipped: number;
   /** Multiple choice: accuracy by comparing the letters' logits. */
-  letters?: { baseline: number; calibrated: number };
+  letters?: { baseline: number; calibrated: number; difference: number; interval: [number, number]; p: number };
+  /** Contextual calibration (Zhao et al. 2021), alone and with the head set. */
   contextual?: { baseline: number; calibrated: number };
 }
 

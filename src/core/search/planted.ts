@@ -30,6 +30,7 @@ export class PlantedScorer implements Scorer {
   readonly asked = { jobs: 0, dead: 0, repeated: 0 };
   private readonly answers: number;
   private readonly seen = new Set<string>();
+  private readonly drawnItems = new Map<number, { live: boolean[]; noise: number[][] }>();
 
   constructor(private readonly planted: Planted) {
     this.layers = planted.layers ?? 12;
@@ -51,20 +52,35 @@ export class PlantedScorer implements Scorer {
     return this.planted.completions ? undefined : integer(random(derivedSeed(this.planted.seed, `label ${item}`)), this.answers);
   }
 
+  /** What is drawn for an item, kept: live heads, and each head's deviation from its mean shift. */
+  private drawn(item: number): { live: boolean[]; noise: number[][] } {
+    const known = this.drawnItems.get(item);
+    if (known) return known;
+    const rng = random(derivedSeed(this.planted.seed, `heads of ${item}`));
+    const { live = 0.7, spread = 0.02 } = this.planted;
+    const total = this.layers * this.heads;
+    const drawn = {
+      live: Array.from({ length: total }, () => rng() < live),
+      noise: Array.from({ length: total }, () => Array.from({ length: this.answers }, () => spread * normal(rng))),
+    };
+    this.drawnItems.set(item, drawn);
+    return drawn;
+  }
+
   private live(item: number, head: HeadIndex): boolean {
-    return random(derivedSeed(this.planted.seed, `live ${item} ${head}`))() < (this.planted.live ?? 0.7);
+    return this.drawn(item).live[head] === true;
   }
 
   private outcome(item: number, heads: readonly HeadIndex[]): Outcome {
-    const { seed, bias = [], spread = 0.02, completions } = this.planted;
+    const { seed, bias = [], completions } = this.planted;
     const rng = random(derivedSeed(seed, `item ${item}`));
     const label = this.label(item) ?? 0;
     const scores = Array.from({ length: this.answers }, (_, a) => (bias[a] ?? 0) + normal(rng) + (a === label && !completions ? 1 : 0));
     for (const head of heads) {
       if (!this.live(item, head)) continue;
-      const noise = random(derivedSeed(seed, `noise ${item} ${head}`));
+      const noise = this.drawn(item).noise[head] ?? [];
       const shift = this.planted.shift(head);
-      for (let a = 0; a < this.answers; a++) scores[a] = (scores[a] as number) + (shift?.[a] ?? 0) + spread * normal(noise);
+      for (let a = 0; a < this.answers; a++) scores[a] = (scores[a] as number) + (shift?.[a] ?? 0) + (noise[a] ?? 0);
     }
     if (completions) {
       const value = scores[0] as number;
