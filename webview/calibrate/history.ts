@@ -1,5 +1,5 @@
 import type { CalibratePanelUp, HeadSetEntry } from "../../src/protocol/calibrate-panel.js";
-import { button, checkbox } from "../controls.js";
+import { button, checkbox, setChecked } from "../controls.js";
 import { h, reconcile } from "../dom.js";
 import { gain } from "./words.js";
 
@@ -60,7 +60,7 @@ export class History {
       h(
         "div",
         { class: "row" },
-        button("Export…", () => this.post({ type: "export", id }), { title: `Export ${name}`, name: "export" }),
+        button("Export", () => this.post({ type: "export", id }), { title: `Export ${name}`, name: "export" }),
         button("Remove", () => this.post({ type: "remove", id }), { title: `Remove ${name}`, name: "remove" }),
       ),
     );
@@ -72,7 +72,7 @@ function update(element: HTMLElement, entry: HeadSetEntry, shown: boolean): void
   element.classList.toggle("on", on);
   element.querySelector("[data-name=open]")?.setAttribute("aria-current", String(shown));
   const toggle = element.querySelector("[data-name=switch]") as ReturnType<typeof checkbox>;
-  toggle.checked = on;
+  setChecked(toggle, on);
   toggle.disabled = refused !== null;
   const facts = [
     `${heads.length} heads`,

@@ -8,15 +8,8 @@ import { type Cell, stepTo } from "../paint/hit.js";
 import { paintCells } from "../paint/raster.js";
 import { ring } from "../ring.js";
 import { themeKind } from "../theme.js";
-import { measuredOn, signed } from "./words.js";
-
-const WORDS: Record<(typeof HEAD_STATES)[number], string> = {
-  unseen: "not looked at yet",
-  racing: "still racing",
-  dropped: "dropped",
-  kept: "kept",
-  "never-live": "no later sink in any prompt, so calibration cannot change it",
-};
+import { describeScore } from "./describe.js";
+import { signed } from "./words.js";
 
 /** Layers x heads with the change of the score that each head brings alone; fills while the search runs. */
 export class Scores {
@@ -163,16 +156,6 @@ export class Scores {
       }),
     );
   }
-}
-
-/** "Layer 4, head 2: score +0.0121 ± 0.0093 (95 %, n = 80) on sst2; kept." */
-export function describeScore({ scores, place }: CalibrateSnapshot, { row, column }: Cell): string {
-  const at = row * scores.heads + column;
-  const state = HEAD_STATES[scores.states[at] as number] ?? "unseen";
-  const name = `Layer ${row}, head ${column}`;
-  if (state === "unseen" || state === "never-live" || Number.isNaN(scores.gain[at] as number)) return `${name}: ${WORDS[state]}.`;
-  const half = readable(scores.halfWidth[at] as number);
-  return `${name}: score ${signed(scores.gain[at] as number)} ± ${half} (95 %, n = ${scores.items[at]}) on ${measuredOn(place)}; ${WORDS[state]}.`;
 }
 
 /** Shape, not colour, tells the state: racing a small square, kept a dot, never live a stroke, dropped nothing. */

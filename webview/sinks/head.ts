@@ -82,7 +82,7 @@ export class HeadView {
           { class: "row" },
           button("−", () => this.#zoom(2), { look: "secondary", title: "Zoom out", name: "zoom-out" }),
           button("+", () => this.#zoom(0.5), { look: "secondary", title: "Zoom in", name: "zoom-in" }),
-          button("All", () => this.#go((_, tokens) => whole(tokens)), { title: "Show the whole prompt", name: "zoom-all" }),
+          button("All", () => this.#go((_, tokens) => whole(tokens)), { title: "All of the prompt", name: "zoom-all" }),
         ),
       ),
     );

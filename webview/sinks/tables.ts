@@ -40,7 +40,7 @@ export class Tables {
       this.#sinksTitle,
       h(
         "div",
-        { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": "sinks-title" },
+        { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of sinks" },
         table("sinks-table", ["key", "token", "column mean", "role"], this.#sinks),
       ),
       this.#sinksNote,

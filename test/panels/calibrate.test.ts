@@ -1,0 +1,223 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { Page } from "playwright-core";
+import { foldProgress, startSnapshot } from "../../src/core/calibrate-snapshot.js";
+import { describeScore } from "../../webview/calibrate/describe.js";
+import { HEADS, LAYERS, searchEvents } from "../../webview/fixtures/search.js";
+import { type Bed, openBed, problems, THEMES } from "./bed.js";
+import { axe, choose, moveIn, named, sent, table } from "./driver.js";
+
+/** A gain as it may stand: with interval and n. */
+const BARE_GAIN = /[+−]\d+\.\d+ (points|nats a token)(?! \(95 % [+−]?[\d.]+ to [+−]?[\d.]+, n = \d+\))/;
+
+describe("calibrate panel", { timeout: 240_000 }, () => {
+  let bed: Bed;
+  let page: Page;
+  before(async () => {
+    bed = await openBed();
+  });
+  after(() => bed.close());
+
+  const fresh = async (one: string, options: Parameters<Bed["open"]>[1] = {}) => {
+    await page?.close();
+    page = await bed.open("calibrate", { ...options, case: one });
+    await named(page, "verdict").waitFor({ state: "attached" });
+    await page.waitForTimeout(150);
+    return page;
+  };
+  const text = async (selector: string) => (await page.locator(selector).textContent()) ?? "";
+
+  test("a search is started on the workspace, for the minutes that were asked for", async () => {
+    await fresh("idle");
+    await named(page, "budget").locator("input").fill("2.5");
+    await named(page, "budget").locator("input").press("Tab");
+    await named(page, "start").click();
+    assert.deepEqual(await sent(page, "start"), [{ type: "start", place: { kind: "workspace" }, budgetMinutes: 2.5, method: "act" }]);
+  });
+
+  test("or on named tasks, by either method; without a task it cannot start", async () => {
+    await fresh("idle");
+    await choose(page, "place", "tasks");
+    await named(page, "task-AGNews").click();
+    await named(page, "task-sst2").click();
+    await choose(page, "method", "zero-tuning");
+    await named(page, "start").click();
+    const [message] = (await sent(page, "start")) as { place: unknown; method: string }[];
+    assert.deepEqual([message?.place, message?.method], [{ kind: "tasks", tasks: ["AGNews"] }, "zero-tuning"]);
+    await fresh("idle");
+    await choose(page, "place", "tasks");
+    for (const task of ["AGNews", "sst2"])
+      if (await named(page, `task-${task}`).evaluate((box) => (box as unknown as { checked: boolean }).checked))
+        await named(page, `task-${task}`).click();
+    assert.ok(await named(page, "start").evaluate((one) => (one as unknown as { disabled: boolean }).disabled));
+  });
+
+  test("a budget that is no number falls back", async () => {
+    await fresh("idle");
+    const input = named(page, "budget").locator("input");
+    for (const wrong of ["-3", "soon", "0", "100000"]) {
+      await input.fill(wrong);
+      await input.press("Tab");
+      await page.waitForTimeout(60); // the toolkit renders in its own time
+      assert.equal(await input.inputValue(), "10");
+    }
+  });
+
+  test("parts, progress and time left are those of the events; the best so far has interval and n", async () => {
+    await fresh("midway");
+    const run = searchEvents()
+      .slice(0, 46)
+      .reduce(foldProgress, startSnapshot({ kind: "tasks", tasks: ["sst2"] }, LAYERS, HEADS, 0));
+    const choosing = run.parts[1];
+    assert.match(await text(".parts"), new RegExp(`Choose${choosing?.done} of ${choosing?.total}`));
+    const bars = await page
+      .locator('[role="progressbar"]')
+      .evaluateAll((all) => all.map((bar) => Number(bar.getAttribute("aria-valuenow"))));
+    assert.deepEqual(bars, [100, Math.round((100 * (choosing?.done ?? 0)) / (choosing?.total ?? 1)), 0, 0]);
+    assert.match(await text('[data-name="facts"]'), /on sst2 · .* prompts a second · .* forward passes · about \d+ (s|min) left/);
+    assert.match(
+      await text('[data-name="best"]'),
+      /score [+−][\d.]+ \(95 % [+−][\d.]+ to [+−][\d.]+, n = \d+\) on sst2; not yet confirmed/,
+    );
+  });
+
+  test("the heads' table and hover read the scores that were sent", async () => {
+    await fresh("midway");
+    const run = searchEvents()
+      .slice(0, 46)
+      .reduce(foldProgress, startSnapshot({ kind: "tasks", tasks: ["sst2"] }, LAYERS, HEADS, 0));
+    await page.getByText("Heads as a table").click();
+    const rows = await table(page, "scores-table");
+    assert.equal(rows.length, LAYERS * HEADS);
+    for (const [layer, head, , , items] of rows) assert.equal(Number(items), run.scores.items[Number(layer) * HEADS + Number(head)]);
+    await moveIn(page, "scores", 4.5 / HEADS, 12.5 / LAYERS);
+    await page.waitForTimeout(60);
+    assert.equal(await text("#score-readout"), describeScore(run, { row: 12, column: 4 }));
+    assert.match(await text("#score-readout"), /^Layer 12, head 4: /);
+  });
+
+  test("the grid fills while the search runs, cancel ends it, and it can go on", async () => {
+    await fresh("running");
+    await page.waitForTimeout(900);
+    const early = await text('[data-name="facts"]');
+    await page.waitForTimeout(900);
+    assert.notEqual(await text('[data-name="facts"]'), early);
+    await named(page, "cancel").click();
+    await page.waitForTimeout(150);
+    assert.deepEqual(await sent(page, "cancel"), [{ type: "cancel" }]);
+    assert.match(await text('[data-name="verdict"]'), /Cancelled\. What was measured is kept\./);
+    await named(page, "resume").click();
+    assert.deepEqual(await sent(page, "resume"), [{ type: "resume" }]);
+    await page.waitForTimeout(150);
+    assert.ok(await named(page, "cancel").isVisible());
+  });
+
+  test("a panel that is reloaded in the middle shows the search as it stands", async () => {
+    await fresh("midway");
+    const before = await text(".parts");
+    await page.reload();
+    await page.waitForTimeout(400);
+    assert.equal(await text(".parts"), before);
+  });
+
+  test("the verdict stands in a sentence, its evidence beside it", async () => {
+    await fresh("helps");
+    assert.equal(await text('[data-name="verdict"]'), "Calibration helps on sst2 by 12.7 points (95 % 7.3 to 18.0, n = 300); switched on.");
+    assert.deepEqual(await table(page, "evidence"), [
+      ["No heads", "0", "66.0 %", "", ""],
+      ["Chosen heads", "8", "78.7 %", "+12.7 points", "+7.3 to +18.0"],
+      ["Random heads (5 draws)", "8", "65.2 %", "−0.8 points", "−4.1 to +2.4"],
+      ["All eligible heads", "243", "59.3 %", "−6.7 points", "−12.0 to −1.3"],
+    ]);
+    assert.match(
+      await text(".evidence"),
+      /Measured on sst2, chosen on 240, validated on 160, confirmed on n = 300 .* p < 0\.001, seed 42\./,
+    );
+    await fresh("does-not-help");
+    assert.match(await text('[data-name="verdict"]'), /does not help .* left off\.$/);
+  });
+
+  test("no gain stands without its interval and n", async () => {
+    for (const one of ["midway", "helps", "does-not-help"]) {
+      await fresh(one);
+      const said = await page.locator(".history .facts, [data-name=best], [data-name=verdict]").allTextContents();
+      for (const line of said) assert.doesNotMatch(line, BARE_GAIN);
+    }
+    assert.match("+2.1 points here", BARE_GAIN);
+  });
+
+  test("history: switched on and off, opened, exported, removed; one of another model cannot be switched on", async () => {
+    await fresh("helps");
+    const sets = named(page, "head-set");
+    assert.equal(await sets.count(), 3);
+    const states = () =>
+      sets.locator('[data-name="switch"]').evaluateAll((all) => all.map((one) => (one as unknown as { checked: boolean }).checked));
+    assert.deepEqual(await states(), [true, false, false]);
+    await sets.nth(1).locator('[data-name="switch"]').click();
+    await page.waitForTimeout(100);
+    assert.deepEqual(await states(), [false, true, false]);
+    assert.deepEqual(await sent(page, "switch"), [{ type: "switch", id: "workspace-1", on: true }]);
+    assert.ok(
+      await sets
+        .nth(2)
+        .locator('[data-name="switch"]')
+        .evaluate((one) => (one as unknown as { disabled: boolean }).disabled),
+    );
+    assert.match((await sets.nth(2).textContent()) ?? "", /Made for 32 layers × 32 heads; the loaded model has 30 × 9\./);
+    await sets.nth(1).locator('[data-name="open"]').click();
+    assert.match(await text("#evidence-title"), /table-tools, 18 November/);
+    await sets.nth(0).locator('[data-name="export"]').click();
+    await sets.nth(2).locator('[data-name="remove"]').click();
+    await page.waitForTimeout(100);
+    assert.equal(await sets.count(), 2);
+    await named(page, "import").click();
+    await page.waitForTimeout(100);
+    assert.equal(await sets.count(), 3);
+  });
+
+  test("what stops a search from starting is said", async () => {
+    await fresh("blocked");
+    assert.match(await text('[data-name="blocked"]'), /No model is loaded/);
+    assert.ok(await named(page, "start").evaluate((one) => (one as unknown as { disabled: boolean }).disabled));
+    await fresh("failed");
+    assert.match(await text('[data-name="verdict"]'), /The engine process ended/);
+    assert.ok(await named(page, "resume").isVisible());
+  });
+
+  test("by keyboard alone: a task, a search, its heads, cancel", async () => {
+    await fresh("idle");
+    const focused = () =>
+      page.evaluate(() =>
+        (
+          globalThis as unknown as { document: { activeElement: { getAttribute(name: string): string | null } } }
+        ).document.activeElement.getAttribute("data-name"),
+      );
+    const tabTo = async (name: string) => {
+      for (let press = 0; press < 40 && (await focused()) !== name; press++) await page.keyboard.press("Tab");
+      assert.equal(await focused(), name);
+    };
+    await tabTo("start");
+    await page.keyboard.press("Enter");
+    assert.equal((await sent(page, "start")).length, 1);
+    await page.waitForTimeout(800);
+    await tabTo("scores");
+    for (const key of ["ArrowDown", "ArrowDown", "ArrowRight"]) await page.keyboard.press(key);
+    assert.match(await text("#score-readout"), /^Layer 2, head 1: /);
+    await page.keyboard.down("Shift");
+    await tabTo("cancel");
+    await page.keyboard.up("Shift");
+    await page.keyboard.press("Enter");
+    assert.equal((await sent(page, "cancel")).length, 1);
+  });
+
+  for (const theme of THEMES) {
+    test(`accessible in ${theme}, nothing broken on the way`, async () => {
+      for (const one of ["idle", "midway", "helps"]) {
+        await fresh(one, { theme });
+        await bed.screenshot(page, `calibrate-${one}-${theme}`);
+        assert.deepEqual(await axe(page), []);
+        assert.deepEqual(problems(page), []);
+      }
+    });
+  }
+});
