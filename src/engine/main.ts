@@ -13,6 +13,7 @@ import { handshake } from "./handshake.js";
 import { infill } from "./infill.js";
 import { load, unload } from "./load.js";
 import { logits } from "./logits.js";
+import { mtBench } from "./mt-bench.js";
 import { headMatrix, sinks } from "./sinks.js";
 
 /** The engine process: forked by src/client, ends with its parent. Everything it can do, one handler per deed. */
@@ -31,6 +32,7 @@ const deeds = {
   headMatrix,
   calibrate,
   evaluate,
+  mtBench,
   bench,
 } satisfies {
   [M in EngineMethod]?: Handler<M>;
