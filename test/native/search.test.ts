@@ -1,0 +1,160 @@
+// act calibrate and act evaluate as requests to the engine process, on the real model and a small task of our own.
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import * as v from "valibot";
+import { EngineClient } from "../../src/client/client.js";
+import { HeadSetSchema } from "../../src/protocol/calibration.js";
+import type { CalibrateParams, CalibrateProgress, EvaluateParams } from "../../src/protocol/engine.js";
+import { ActError } from "../../src/protocol/errors.js";
+import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
+
+const client = new EngineClient({ entry: "dist/engine.mjs" });
+let folder: string;
+let task: string;
+
+const good = ["sun", "gift", "friend", "song", "smile", "party", "holiday", "kiss"];
+const bad = ["war", "pain", "fire", "crash", "theft", "flood", "insult", "wound"];
+
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "act-search-"));
+  task = path.join(folder, "mood.json");
+  const rows = (prefix: string) =>
+    [...good.map((word) => [word, 1] as const), ...bad.map((word) => [word, 0] as const)].flatMap(([word, label]) =>
+      ["a", "the"].map((article) => ({ id: `${prefix} ${article} ${word}`, text: `${prefix} ${article} ${word}`, label })),
+    );
+  const definition = {
+    name: "mood",
+    version: 1,
+    kind: "classification",
+    instruction: "Is it good or bad?\n\n",
+    template: "{text} \nAnswer: ",
+    labelWords: [" bad", " good"],
+  };
+  await writeFile(task, JSON.stringify({ task: definition, train: [...rows("today"), ...rows("once")], test: rows("never") }));
+  await client.request("load", { path: process.env.ACT_MODEL || modelPath(DEFAULT_MODEL), backend: "cpu", threads: 2, contextSize: 512 });
+});
+after(async () => {
+  client.dispose();
+  await rm(folder, { recursive: true });
+});
+
+const search = (journal: string): CalibrateParams => ({
+  tasks: [task],
+  method: "act",
+  beta: 0.4,
+  threshold: { mode: "fixed", value: 0.1 },
+  statistics: "running",
+  samples: 8,
+  confirm: 24,
+  seed: 1,
+  layers: [10, 12],
+  journal: path.join(folder, journal),
+  resume: false,
+});
+
+test("a search writes its journal, tells its parts, ends in a verdict; killed and resumed it says the same", {
+  timeout: 240_000,
+}, async () => {
+  const progress: CalibrateProgress[] = [];
+  const whole = await client.request("calibrate", search("a.jsonl"), { onProgress: (event) => progress.push(event) });
+  assert.ok(v.is(HeadSetSchema, whole.headSet));
+  assert.equal(whole.headSet.on, whole.helps);
+  assert.match(whole.verdict, /help/);
+  assert.deepEqual([...new Set(progress.map(({ part }) => part))].slice(0, 3), ["baseline", "choose", "validate"]);
+  const { evidence } = whole.headSet;
+  assert.ok(evidence && evidence.tokenLayers !== undefined && evidence.tokenLayers > 0);
+  assert.ok(whole.headSet.heads.every(([layer]) => layer >= 10 && layer <= 12));
+
+  // A journal cut in the middle of a line, as a kill leaves it.
+  const text = await readFile(path.join(folder, "a.jsonl"), "utf8");
+  await writeFile(path.join(folder, "b.jsonl"), text.slice(0, Math.floor(text.length * 0.6)));
+  const resumed = await client.request("calibrate", { ...search("b.jsonl"), resume: true });
+  assert.deepEqual(resumed.headSet.heads, whole.headSet.heads);
+  assert.deepEqual(
+    { ...resumed.headSet.evidence, seconds: 0, tokenLayers: 0, forwardPasses: 0 },
+    { ...evidence, seconds: 0, tokenLayers: 0, forwardPasses: 0 },
+  );
+
+  await assert.rejects(
+    client.request("calibrate", { ...search("a.jsonl"), seed: 2, resume: true }),
+    (error: unknown) => error instanceof ActError && error.code === "usage" && /seed/.test(error.message),
+  );
+});
+
+test("cancelled: rejects at once, and the journal goes on from there", { timeout: 120_000 }, async () => {
+  const controller = new AbortController();
+  let told = 0;
+  const asked = client.request("calibrate", search("c.jsonl"), {
+    signal: controller.signal,
+    onProgress: () => {
+      if (++told === 3) controller.abort();
+    },
+  });
+  await assert.rejects(asked, (error: unknown) => error instanceof ActError && error.code === "cancelled");
+  const before = await client.request("calibrate", { ...search("c.jsonl"), resume: true });
+  assert.match(before.verdict, /help/);
+});
+
+test("bad searches are sentences", async () => {
+  const refused = async (params: Partial<CalibrateParams>, pattern: RegExp) => {
+    await assert.rejects(
+      client.request("calibrate", { ...search("x.jsonl"), ...params }),
+      (error: unknown) => error instanceof ActError && pattern.test(error.message),
+    );
+  };
+  await refused({ tasks: ["nothing"] }, /no task "nothing"/);
+  await refused({ layers: [3, 99] }, /layers 0 to 29/);
+  await refused({ samples: 2 }, /samples: must be at least 8/);
+  await refused({ tasks: undefined, workspace: folder }, /no source files/);
+  await refused({ merge: [path.join(folder, "a.jsonl"), task] }, /does not begin like a journal|is not JSON/);
+});
+
+test("an evaluation: records, resume, report, prompts that are too long", { timeout: 240_000 }, async () => {
+  const out = path.join(folder, "evaluation");
+  const params: EvaluateParams = {
+    tasks: [task],
+    shots: 0,
+    seeds: 5,
+    calibration: {
+      method: "act",
+      heads: [
+        [10, 0],
+        [11, 1],
+        [12, 2],
+      ],
+      beta: 0.4,
+      threshold: { mode: "fixed", value: 0.1 },
+      statistics: "running",
+    },
+    contextual: true,
+    out,
+    resume: false,
+  };
+  const whole = await client.request("evaluate", params);
+  assert.equal(whole.tasks[0]?.n, 32);
+  assert.ok(whole.tasks[0]?.contextual);
+  const records = await readFile(path.join(out, "records.jsonl"), "utf8");
+  assert.equal(records.trim().split("\n").length, 1 + 32 + 1);
+  await writeFile(path.join(out, "records.jsonl"), records.slice(0, records.length / 2));
+  const resumed = await client.request("evaluate", { ...params, resume: true });
+  assert.deepEqual(resumed.tasks, whole.tasks);
+  assert.match(await readFile(path.join(out, "report.html"), "utf8"), /<svg/);
+
+  const long = path.join(folder, "long.json");
+  const definition = JSON.parse(await readFile(task, "utf8")) as { test: unknown[] };
+  await writeFile(
+    long,
+    JSON.stringify({
+      ...definition,
+      test: [
+        { id: "x", text: "word ".repeat(900), label: 0 },
+        { id: "y", text: "a song", label: 1 },
+      ],
+    }),
+  );
+  const { tasks } = await client.request("evaluate", { ...params, tasks: [long], out: undefined });
+  assert.deepEqual([tasks[0]?.n, tasks[0]?.skipped], [1, 1]);
+});
