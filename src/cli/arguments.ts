@@ -1,3 +1,4 @@
+import path from "node:path";
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import type { Threshold } from "../protocol/calibration.js";
 import { ActError } from "../protocol/errors.js";
@@ -107,4 +108,16 @@ export function threshold(flags: Flags): Threshold | undefined {
   if (mode === undefined || digits.trim() === "" || !Number.isFinite(value) || value < 0)
     throw new ActError("usage", `--threshold must be like fixed:0.1 or relative:5, not "${typed}".`);
   return { mode: mode as Threshold["mode"], value };
+}
+
+/** `--data`, else the environment variable ACT_DATA. */
+export function dataFolder(flags: Flags): string | undefined {
+  const data = text(flags, "data") ?? (process.env.ACT_DATA || undefined);
+  return data === undefined ? undefined : path.resolve(data);
+}
+
+/** The same as a part of a request; without it the engine looks into the cache. */
+export function dataFlag(flags: Flags): { data?: string } {
+  const data = dataFolder(flags);
+  return data === undefined ? {} : { data };
 }

@@ -5,7 +5,7 @@ import type { CalibrateParams, CalibrateProgress } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
 import { writeFileAtomic } from "../store/atomic.js";
 import { cacheFolder } from "../store/cache-folder.js";
-import { count, type Flags, list, number, text } from "./arguments.js";
+import { count, dataFlag, type Flags, list, number, text } from "./arguments.js";
 import type { Command } from "./command.js";
 import { calibrationFlags } from "./head-set.js";
 import { duration, signed, table } from "./table.js";
@@ -43,7 +43,7 @@ export const calibrate: Command = {
     const params: Omit<CalibrateParams, "journal"> = {
       ...(tasks.length > 0 && { tasks }),
       ...(workspace !== undefined && { workspace: path.resolve(workspace) }),
-      ...dataFolder(flags),
+      ...dataFlag(flags),
       method: "act",
       beta: DEFAULT_BETA,
       threshold: DEFAULT_THRESHOLD,
@@ -93,12 +93,6 @@ function line({ part, done, total, promptsPerSecond, secondsLeft, best }: Calibr
   const left = secondsLeft === null ? "" : `, ${duration(secondsLeft)} left`;
   const found = best ? `; best ${best.name} (${best.heads} heads) ${signed(best.difference)}` : "";
   return `${part} ${done}/${total}, ${promptsPerSecond.toFixed(1)} prompts/s${left}${found}`;
-}
-
-/** `--data`, else the environment variable ACT_DATA; the engine then looks into the cache. */
-export function dataFolder(flags: Flags): { data?: string } {
-  const data = text(flags, "data") ?? (process.env.ACT_DATA || undefined);
-  return data === undefined ? {} : { data: path.resolve(data) };
 }
 
 /** The same search finds its journal again: it is named by everything that makes it the same. */

@@ -1,7 +1,6 @@
 import path from "node:path";
 import { ActError } from "../protocol/errors.js";
-import { choice, count, list, number, text } from "./arguments.js";
-import { dataFolder } from "./calibrate.js";
+import { choice, count, dataFlag, list, number, text } from "./arguments.js";
 import type { Command } from "./command.js";
 import { signed, table } from "./table.js";
 
@@ -27,7 +26,7 @@ export const evaluate: Command = {
       throw new ActError("usage", "--resume needs the --out folder that the earlier run wrote to.");
     const params = {
       tasks,
-      ...dataFolder(flags),
+      ...dataFlag(flags),
       shots: number(flags, "shots", { min: 0, max: 64, whole: true }) ?? 0,
       seeds: count(flags, "seeds") ?? 5,
       limit: count(flags, "limit"),

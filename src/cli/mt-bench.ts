@@ -1,7 +1,6 @@
 import path from "node:path";
 import { ActError } from "../protocol/errors.js";
-import { count, text } from "./arguments.js";
-import { dataFolder } from "./calibrate.js";
+import { count, dataFlag, text } from "./arguments.js";
 import type { Command } from "./command.js";
 
 export const mtBench: Command = {
@@ -17,7 +16,7 @@ export const mtBench: Command = {
     const calibration = await session.calibration(model);
     const { files } = await session.request(
       "mtBench",
-      { ...dataFolder(flags), out: path.resolve(out), calibration, ...limits },
+      { ...dataFlag(flags), out: path.resolve(out), calibration, ...limits },
       { onProgress: ({ task, done, total }) => session.progress(`${task} ${done}/${total}`) },
     );
     return { json: { files }, text: files.map(({ path: file, answers }) => `${file}: ${answers} answers`).join("\n") };

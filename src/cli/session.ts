@@ -7,7 +7,6 @@ import { ActError } from "../protocol/errors.js";
 import type { Params, RequestOptions, Result } from "../protocol/rpc.js";
 import { DEFAULT_MODEL, modelPath } from "../store/models.js";
 import { choice, count, type Flags, number, text } from "./arguments.js";
-import { bundledSet } from "./bundled-sets.js";
 import type { Session } from "./command.js";
 import { calibrationOf } from "./head-set.js";
 
@@ -85,7 +84,7 @@ export class TerminalSession implements Session {
   }
 
   calibration(model: ModelInfo): Promise<Calibration | null> {
-    return calibrationOf(this.flags, model, bundledSet, (warning) => this.note(warning));
+    return calibrationOf(this.flags, model, (warning) => this.note(warning));
   }
 
   dispose(): void {

@@ -35,7 +35,7 @@ const deeds = {
   mtBench,
   bench,
 } satisfies {
-  [M in EngineMethod]?: Handler<M>;
+  [M in EngineMethod]: Handler<M>;
 };
 
 const HEARTBEAT_MS = 500;
