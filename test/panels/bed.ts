@@ -69,13 +69,12 @@ export async function openBed(): Promise<Bed> {
       const problems: string[] = [];
       page.on("pageerror", (error) => problems.push(error.message));
       page.on("console", (message) => {
-        if (message.type() === "error" || message.type() === "warning") problems.push(message.text());
+        const complaint = message.type() === "error" || message.type() === "warning";
+        // The tests read pixels back themselves; the panels never do.
+        if (complaint && !message.text().includes("willReadFrequently")) problems.push(message.text());
       });
       await page.goto(`${origin}/${view}?theme=${theme}&case=${options.case ?? "small"}`);
       await page.locator("#root > *").first().waitFor({ timeout: 20_000 });
-      page.once("close", () => {
-        if (problems.length > 0) process.exitCode = 1;
-      });
       problemsOf.set(page, problems);
       return page;
     },

@@ -19,10 +19,12 @@ describe("calibrate panel", { timeout: 240_000 }, () => {
   after(() => bed.close());
 
   const fresh = async (one: string, options: Parameters<Bed["open"]>[1] = {}) => {
-    await page?.close();
+    const before = page;
     page = await bed.open("calibrate", { ...options, case: one });
     await named(page, "verdict").waitFor({ state: "attached" });
     await page.waitForTimeout(150);
+    await before?.close();
+    if (before) assert.deepEqual(problems(before), [], "the page before this one complained");
     return page;
   };
   const text = async (selector: string) => (await page.locator(selector).textContent()) ?? "";

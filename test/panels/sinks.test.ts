@@ -37,9 +37,11 @@ describe("sink panel", { timeout: 240_000 }, () => {
   after(() => bed.close());
 
   const fresh = async (options: Parameters<Bed["open"]>[1] = {}) => {
-    await page?.close();
+    const before = page;
     page = await bed.open("sinks", options);
     if (!["empty", "failed"].includes(options.case ?? "")) await page.getByRole("heading", { name: "Heads", exact: true }).waitFor();
+    await before?.close();
+    if (before) assert.deepEqual(problems(before), [], "the page before this one complained");
     return page;
   };
   const readout = () => page.locator("#cell-readout").textContent();
@@ -227,6 +229,7 @@ describe("sink panel", { timeout: 240_000 }, () => {
     const png = PNG.sync.read(files.png?.bytes as Buffer);
     assert.equal(png.width % CODE.length, 0);
     assert.equal(png.height % 270, 0);
+    await page.goto("about:blank"); // away from the panel's content policy
     await page.setContent(String(files.svg?.bytes));
     assert.equal(await page.locator("svg g").count(), CODE.length);
     assert.match((await page.locator("svg").textContent()) ?? "", /Attention is not an explanation/);
