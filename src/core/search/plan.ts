@@ -54,8 +54,7 @@ export const PLANS: readonly Plan[] = [
     confirm: 200,
     rungs: [
       { prompts: 4, share: 1 },
-      { prompts: 6, share: 0.5 },
-      { prompts: 10, share: 0.25 },
+      { prompts: 6, share: 0.4 },
     ],
     legs: [
       { prompts: 10, sets: 99 },
@@ -73,8 +72,7 @@ export const PLANS: readonly Plan[] = [
     confirm: 200,
     rungs: [
       { prompts: 3, share: 1 },
-      { prompts: 4, share: 0.4 },
-      { prompts: 6, share: 0.2 },
+      { prompts: 4, share: 0.3 },
     ],
     legs: [
       { prompts: 8, sets: 99 },
