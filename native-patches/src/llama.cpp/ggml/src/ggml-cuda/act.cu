@@ -1,0 +1,32 @@
+#include "act.cuh"
+
+#include "act-kernels.cuh"
+#include "act-plan.h"
+
+void ggml_cuda_op_act(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
+    act_plan plan = act_plan_of(dst);
+    act_args & a  = plan.args;
+
+    ggml_cuda_pool_alloc<float> scratch(ctx.pool(), plan.scratch);
+    a.scratch = scratch.get();
+
+    cudaStream_t stream = ctx.stream();
+    const dim3 correct_grid((a.n_rows + ACT_CORRECT_ROWS - 1)/ACT_CORRECT_ROWS, 1, plan.n_entries);
+    const dim3 scores_grid(a.n_splits, plan.blocks, plan.n_entries);
+
+    if (plan.few) {
+        act_scores<true, act_tile_few><<<scores_grid, act_tile_few::THREADS, 0, stream>>>(a);
+        act_select<true><<<plan.n_entries, ACT_SELECT_THREADS, 0, stream>>>(a);
+        act_correct<true><<<correct_grid, ACT_CORRECT_THREADS, 0, stream>>>(a);
+    } else {
+        act_scores<false, act_tile_blocks><<<scores_grid, act_tile_blocks::THREADS, 0, stream>>>(a);
+        act_sums<<<dim3(plan.tiles, 1, plan.n_entries), act_tile_blocks::THREADS, 0, stream>>>(a);
+        act_select<false><<<plan.n_entries, ACT_SELECT_THREADS, 0, stream>>>(a);
+        act_correct<false><<<correct_grid, ACT_CORRECT_THREADS, 0, stream>>>(a);
+    }
+    CUDA_CHECK(cudaGetLastError());
+}
+
+bool ggml_cuda_act_supported(const ggml_tensor * dst) {
+    return act_takes(dst);
+}
