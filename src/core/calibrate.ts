@@ -332,7 +332,7 @@ class Search {
     const [leader] = this.bestOf(candidates, items);
     if (!leader) return;
     const grade = this.scorer.metric === "accuracy" ? accuracy : this.judge;
-    const { mean, standardError } = gain(this.memory, grade, items, leader.heads);
+    const { mean, standardError, count } = gain(this.memory, grade, items, leader.heads);
     const half = Number.isFinite(standardError) ? 1.96 * standardError : 1;
     this.best = {
       name: leader.name,

@@ -109,7 +109,9 @@ test("bad searches are sentences", async () => {
   await refused({ layers: [3, 99] }, /layers 0 to 29/);
   await refused({ samples: 2 }, /samples: must be at least 8/);
   await refused({ tasks: undefined, workspace: folder }, /no source files/);
-  await refused({ merge: [path.join(folder, "a.jsonl"), task] }, /does not begin like a journal|is not JSON/);
+  const other = path.join(folder, "notes.jsonl");
+  await writeFile(other, '{"notes": 1}\n');
+  await refused({ merge: [path.join(folder, "a.jsonl"), other] }, /notes\.jsonl does not begin like a journal/);
 });
 
 test("an evaluation: records, resume, report, prompts that are too long", { timeout: 240_000 }, async () => {
