@@ -339,7 +339,7 @@ class Search {
       heads: leader.heads.length,
       difference: mean,
       interval: [mean - half, mean + half],
-      items: items.length,
+      items: count,
     };
   }
 
