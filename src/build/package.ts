@@ -9,7 +9,7 @@ import { ActError } from "../protocol/errors.js";
 import { bundleProduct } from "./bundle.js";
 import type { BuildContext } from "./context.js";
 import { exec } from "./exec.js";
-import { ensureNative, type Flavour, installNative } from "./native.js";
+import { ensureNative, type Flavour, installNative, type NativeBuild } from "./native.js";
 
 /** Largest package with the CPU engine, in bytes. */
 export const MAX_BYTES = 60e6;
@@ -21,7 +21,11 @@ export interface Packaged {
 }
 
 /** `portable` runs on other CPUs than the builder's; `native` is quicker to make where the builder's own binary is there already (tests). */
-export async function packageExtension(context: BuildContext, flavour: Exclude<Flavour, "reference"> = "portable"): Promise<Packaged> {
+export async function packageExtension(
+  context: BuildContext,
+  flavour: Exclude<Flavour, "reference"> = "portable",
+  engine?: NativeBuild,
+): Promise<Packaged> {
   const target = `${process.platform}-${process.arch}`;
   const stage = path.join(context.scratch, "package");
   await bundleProduct(context);
@@ -40,7 +44,7 @@ export async function packageExtension(context: BuildContext, flavour: Exclude<F
   // The engine finds its packages beside itself: under dist they belong to the extension's own files, whatever vsce thinks of node_modules.
   const packages = path.join(stage, "dist", "node_modules");
   for (const folder of await closure(context.root, "node-llama-cpp")) await copyPackage(context.root, folder, packages);
-  await installNative(await ensureNative(context, { gpu: false, flavour }), path.join(packages, "node-llama-cpp"));
+  await installNative(engine ?? (await ensureNative(context, { gpu: false, flavour })), path.join(packages, "node-llama-cpp"));
 
   await assertLoads(packages);
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, afterEach, before, describe, it } from "node:test";
 import type { Locator } from "playwright-core";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
 import { Driver, textOf } from "./driver.js";
@@ -44,6 +44,8 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
     await driver.command("ACT: Open Chat");
     await view().locator("textarea.input").waitFor({ timeout: 30_000 });
   });
+  // What was on screen when each test ended, passed or failed.
+  afterEach(async (t) => void (await driver?.screenshot(`end of ${t.name.slice(0, 40)}`)));
   after(async () => await driver?.close());
 
   it("the page allows nothing but its own script and style", async () => {

@@ -89,13 +89,8 @@ export class Driver {
   async command(title: string): Promise<void> {
     for (let attempt = 0; ; attempt++) {
       await this.page.keyboard.press("F1");
-      const input = this.page.locator(".quick-input-widget input.input");
-      await input.waitFor();
-      await input.fill(`>${title}`);
-      const row = this.page.locator(".quick-input-list .monaco-list-row", { hasText: title }).first();
       try {
-        await row.waitFor({ timeout: 4000 });
-        await row.click();
+        await this.choose(`>${title}`, title, 4000);
         return;
       } catch (error) {
         await this.page.keyboard.press("Escape");
@@ -104,11 +99,18 @@ export class Driver {
     }
   }
 
+  /** Types into the open pick list and takes the first row that has `text`. By keyboard: a hover over a row covers what the mouse would click. */
+  async choose(typed: string, text = typed, limit = 20_000): Promise<void> {
+    const input = this.page.locator(".quick-input-widget input.input");
+    await input.waitFor();
+    await input.fill(typed);
+    await this.page.locator(".quick-input-list .monaco-list-row.focused", { hasText: text }).first().waitFor({ timeout: limit });
+    await this.page.keyboard.press("Enter");
+  }
+
   async openFile(name: string): Promise<void> {
     await this.page.keyboard.press("Control+p");
-    await this.page.locator(".quick-input-widget input.input").fill(name);
-    await this.page.locator(".quick-input-list .monaco-list-row", { hasText: name }).first().waitFor();
-    await this.page.keyboard.press("Enter");
+    await this.choose(name, name.split("/").at(-1));
     await this.page.locator(`.tab.active[data-resource-name="${name.split("/").at(-1)}"]`).waitFor();
   }
 
@@ -130,6 +132,11 @@ export class Driver {
 
   notification(text: string | RegExp): Locator {
     return this.page.locator(".notifications-toasts .notification-list-item", { hasText: text });
+  }
+
+  /** Presses a button of a notification. */
+  async press(notification: Locator, label: string): Promise<void> {
+    await notification.locator(".monaco-button", { hasText: label }).dispatchEvent("click");
   }
 
   /** The view or panel whose page has this element. */
@@ -154,7 +161,7 @@ export class Driver {
     mkdirSync(RESULTS, { recursive: true });
     // Fading in is part of the workbench, not of what is looked at.
     await this.page.waitForTimeout(300);
-    const file = join(RESULTS, `${this.options.name}-${String(++this.shots).padStart(2, "0")}-${name}.png`);
+    const file = join(RESULTS, `${this.options.name}-${String(++this.shots).padStart(2, "0")}-${name.replace(/[^\w]+/g, "-")}.png`);
     await this.page.screenshot({ path: file });
     return file;
   }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, afterEach, before, describe, it } from "node:test";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
 import { Driver, textOf } from "./driver.js";
 import { type ModelServer, serveModel } from "./model-server.js";
@@ -26,6 +26,8 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
       env: { ACT_CACHE: mkdtempSync(join(tmpdir(), "act-cache-")) },
     });
   });
+  // What was on screen when each test ended, passed or failed.
+  afterEach(async (t) => void (await driver?.screenshot(`end of ${t.name.slice(0, 40)}`)));
   after(async () => {
     await driver?.close();
     await server?.close();
@@ -46,7 +48,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
 
   it("the chooser shows size, licence and fit, and downloads on request", async () => {
     await driver.status().click();
-    await driver.page.locator(".quick-input-list .monaco-list-row", { hasText: "Choose Model" }).first().click();
+    await driver.choose("Choose Model");
     const row = driver.page.locator(".quick-input-list .monaco-list-row", { hasText: DEFAULT_MODEL.title }).first();
     await row.waitFor();
     const text = await textOf(row);
@@ -55,7 +57,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
     assert.match(text, /Fits/);
     await driver.screenshot("chooser");
     await driver.picture("walkthrough-model", { x: 240, y: 0, width: 800, height: 330 });
-    await row.click();
+    await driver.choose(DEFAULT_MODEL.title);
     await driver.notification(/Downloading SmolLM2/).waitFor();
   });
 
@@ -65,11 +67,11 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
     while (server.ranges.length < 2) await driver.page.waitForTimeout(100);
     assert.match(server.ranges[1] ?? "", /^bytes=\d{7,}-/, "went on where the connection broke");
     const toast = driver.notification(/Downloading SmolLM2/);
-    await toast.locator(".monaco-button", { hasText: "Cancel" }).click({ force: true });
+    await driver.press(toast, "Cancel");
     const paused = driver.notification(/paused at \d+ %/);
     await paused.waitFor();
     await driver.screenshot("paused");
-    await paused.locator(".monaco-button", { hasText: "Resume" }).click();
+    await driver.press(paused, "Resume");
     while (server.ranges.length < 3) await driver.page.waitForTimeout(100);
     const from = Number(/\d+/.exec(server.ranges[2] ?? "")?.[0] ?? 0);
     assert.ok(from > 20e6, `went on at ${from}`);

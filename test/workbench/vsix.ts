@@ -6,6 +6,8 @@ import { findBrowser } from "../../src/build/workbench.js";
 /** The package that the flows install: the real one but for the engine, which is this machine's own build. Made once per process. */
 let packaged: Promise<string> | null = null;
 export function vsix(): Promise<string> {
+  // One that was made elsewhere can be tested as it is.
+  if (process.env.ACT_VSIX) return Promise.resolve(resolve(process.env.ACT_VSIX));
   packaged ??= packageExtension(buildContext(resolve(".")), "native").then(({ file }) => file);
   return packaged;
 }
