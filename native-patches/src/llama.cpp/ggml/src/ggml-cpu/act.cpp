@@ -101,6 +101,11 @@ struct act {
         }
     }
 
+    float mask_at(int stream, int64_t r, int64_t i) const {
+        const char * row = mask_row(stream, r);
+        return mask->type == GGML_TYPE_F16 ? GGML_CPU_FP16_TO_FP32(((const ggml_fp16_t *) row)[i]) : ((const float *) row)[i];
+    }
+
     static void read_row(const ggml_tensor * t, int64_t i, int head, int stream, float * out) {
         const char * x = (const char *) t->data + i*t->nb[1] + head*t->nb[2] + stream*t->nb[3];
         const int64_t n = t->ne[0];
@@ -117,6 +122,10 @@ struct act {
         } else {
             ggml_get_type_traits(t->type)->to_float(x, out, n);
         }
+    }
+
+    const char * key_data(int64_t e, int64_t i) const {
+        return (const char *) k->data + i*k->nb[1] + kv_head(e)*k->nb[2] + stream(e)*k->nb[3];
     }
 
     void read_key  (int64_t e, int64_t i, float * out) const { read_row(k, i, kv_head(e), stream(e), out); }
@@ -165,6 +174,40 @@ float dot(const float * a, const float * b, int64_t n) {
     ggml_vec_dot_f32(n, &s, 0, a, 0, b, 0, 1);
     return s;
 }
+
+#if defined(GGML_SIMD) && !defined(__ARM_FEATURE_SVE) && !defined(__riscv_v_intrinsic)
+#if GGML_F32_EPR == 16 && defined(GGML_F32Cx16_LOAD)
+#define ACT_LOAD_F16(x) GGML_F32Cx16_LOAD(x)
+#elif GGML_F32_EPR == 8 && defined(GGML_F32Cx8_LOAD)
+#define ACT_LOAD_F16(x) GGML_F32Cx8_LOAD(x)
+#elif GGML_F32_EPR == 4 && defined(GGML_F32Cx4_LOAD)
+#define ACT_LOAD_F16(x) GGML_F32Cx4_LOAD(x)
+#endif
+#endif
+
+// Where an f16 key can be multiplied with float32 queries as it is loaded, no copy of it is made.
+#if defined(ACT_LOAD_F16)
+constexpr int64_t F16_STEP = GGML_F32_STEP;
+
+inline float dot_f16(const float * GGML_RESTRICT a, const ggml_fp16_t * GGML_RESTRICT b, int64_t n) {
+    GGML_F32_VEC sum[GGML_F32_ARR];
+    for (int j = 0; j < GGML_F32_ARR; j++) {
+        sum[j] = GGML_F32_VEC_ZERO;
+    }
+    for (int64_t i = 0; i < n; i += GGML_F32_STEP) {
+        for (int j = 0; j < GGML_F32_ARR; j++) {
+            sum[j] = GGML_F32_VEC_FMA(sum[j], ACT_LOAD_F16(b + i + j*GGML_F32_EPR), GGML_F32_VEC_LOAD(a + i + j*GGML_F32_EPR));
+        }
+    }
+    float s;
+    GGML_F32_VEC_REDUCE(s, sum);
+    return s;
+}
+#else
+constexpr int64_t F16_STEP = INT64_MAX;
+
+inline float dot_f16(const float *, const ggml_fp16_t *, int64_t) { GGML_ABORT("no f16 loads"); }
+#endif
 
 // 16 independent maxima, so that the compiler may use vector registers
 float max_of(const float * x, int64_t n) {
@@ -283,12 +326,21 @@ void select_sinks(const act & a, int64_t e, const float * sums) {
     const int32_t * seen  = a.keys_row(a.stream(e), row ? GGML_ACT_KEYS_SEGMENT : GGML_ACT_KEYS_COUNT);
     const float     limit = a.real(e, GGML_ACT_ENTRY_LIMIT);
 
-    for (int64_t i = 0; i < a.n_kv; i++) {
-        if (seen[i] > 0 && total[i] > 0.0f && total[i]/seen[i] > limit) {
-            list[n++] = i;
-            if (pos[i] < lowest) {
-                lowest = pos[i];
-                exempt = i;
+    // few keys come near the limit: tiles without one are passed over by a comparison that vectorises
+    const float near = limit*0.999f;
+    for (int64_t k0 = 0; k0 < a.n_kv; k0 += TILE) {
+        const int64_t k1 = std::min<int64_t>(a.n_kv, k0 + TILE);
+        int32_t any = 0;
+        for (int64_t i = k0; i < k1; i++) {
+            any |= total[i] > near*seen[i];
+        }
+        for (int64_t i = k0; any && i < k1; i++) {
+            if (seen[i] > 0 && total[i]/seen[i] > limit) {
+                list[n++] = i;
+                if (pos[i] < lowest) {
+                    lowest = pos[i];
+                    exempt = i;
+                }
             }
         }
     }
@@ -370,8 +422,7 @@ struct row_probability {
     const float * q;
 
     float operator()(int64_t i) const {
-        float mask;
-        a.read_mask(a.stream(e), r, i, 1, &mask);
+        const float mask = a.mask_at(a.stream(e), r, i);
         if (mask == -INFINITY) {
             return 0.0f;
         }
@@ -491,6 +542,15 @@ void run_few(const act & a, const layout & at, float * work, const ggml_compute_
                 if (pos[i] < 0) {
                     for (int64_t er = e0*a.n_rows; er < e1*a.n_rows; er++) {
                         scores[er*a.n_kv + i] = -INFINITY;
+                    }
+                    continue;
+                }
+                if (a.k->type == GGML_TYPE_F16 && a.dk % F16_STEP == 0) {
+                    const ggml_fp16_t * x = (const ggml_fp16_t *) a.key_data(e0, i);
+                    for (int64_t e = e0; e < e1; e++) {
+                        for (int64_t r = 0; r < a.n_rows; r++) {
+                            scores[(e*a.n_rows + r)*a.n_kv + i] = dot_f16(a.q_row(e, r), x, a.dk)*a.p.scale;
+                        }
                     }
                     continue;
                 }
@@ -732,13 +792,10 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
             a.cap(scores, rows*TILE);
             for (int64_t r = 0; r < rows; r++) {
                 float * s = scores + r*TILE;
-                const float shift = lse[e*a.n_rows + r0 + r];
                 for (int64_t j = 0; j < n; j++) {
-                    float mask;
-                    a.read_mask(stream, r0 + r, list[c0 + j], 1, &mask);
-                    s[j] = mask == -INFINITY ? 0.0f : expf(s[j] + slope*mask - shift);
-                    mass[r] += s[j];
+                    s[j] += slope*a.mask_at(stream, r0 + r, list[c0 + j]);
                 }
+                mass[r] += ggml_vec_soft_max_f32(n, s, s, lse[e*a.n_rows + r0 + r]);
                 std::fill(s + n, s + TILE, 0.0f);
             }
             std::fill(scores + rows*TILE, scores + ROWS*TILE, 0.0f);
