@@ -11,6 +11,7 @@ import { runPackage } from "./package.js";
 import { setUp } from "./set-up.js";
 import { start } from "./start.js";
 import { test } from "./test.js";
+import { setUpVulkanTests } from "./vulkan-tests.js";
 
 interface Command {
   does: string;
@@ -21,7 +22,7 @@ const COMMANDS: Record<string, Command> = {
   start: { does: "set up, then complete a file and a question with and without ACT and draw the sinks", run: start },
   test: {
     does: "all tests; [FILTER…] parts of paths, [--pure] without native engine, [--no-checks]",
-    run: (context, args) => test(context, args, () => setUp(context)),
+    run: (context, args) => test(context, args, (files) => setUpTests(context, files)),
   },
   check: { does: "type check, format and lint", run: async (context) => ((await runChecks(context)).length === 0 ? 0 : 1) },
   "set-up": { does: "native engine, default model and bundles", run: async (context) => print(await setUp(context)) },
@@ -50,6 +51,12 @@ export async function main(args: string[], root: string): Promise<number> {
     console.error(error.message);
     return exitCode(error.code);
   }
+}
+
+/** What the chosen test files need beyond themselves. Only tests of Vulkan make anybody build it for a software device. */
+async function setUpTests(context: BuildContext, files: string[]): Promise<void> {
+  await setUp(context);
+  if (files.some((file) => file.includes("vulkan"))) await setUpVulkanTests(context);
 }
 
 function print(text: string): number {

@@ -13,6 +13,7 @@ import { exec, isOnPath } from "./exec.js";
 import { ensureTools } from "./packages.js";
 import { applyPatchList, gitApply, type PatchList, readPatchList, type Tree, type TreePlace } from "./patches.js";
 import { Progress } from "./progress.js";
+import { ensureVulkanSdk, glslcVersion } from "./vulkan.js";
 
 export type Gpu = false | "vulkan" | "cuda" | "metal";
 /** `native`: for this CPU. `portable`: ggml's CPU variants, for packages. `reference`: native without our patches. */
@@ -111,6 +112,8 @@ async function keyParts(context: BuildContext, options: NativeOptions, list: Pat
     options: CMAKE_OPTIONS[options.flavour],
     compiler: (await exec(compiler, ["--version"]).catch(() => "")).split("\n")[0],
     cpu: options.flavour === "portable" ? null : await cpuIdentity(compiler),
+    // which shaders exist depends on what glslc can compile
+    ...(options.gpu === "vulkan" && { glslc: await glslcVersion() }),
     flags: [process.env.CFLAGS, process.env.CXXFLAGS].map((flags) => flags ?? ""),
   };
 }
@@ -152,6 +155,7 @@ async function compile(context: BuildContext, options: NativeOptions, list: Patc
       "faster builds",
       { required: false },
     );
+  if (options.gpu === "vulkan") await ensureVulkanSdk();
   // The patched flavours share one tree (each has its own output folder in it); the reference must stay unpatched.
   const work = path.join(context.scratch, "native", options.flavour === "reference" ? "reference" : "patched");
   const tree = path.join(work, "node-llama-cpp");

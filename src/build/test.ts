@@ -23,7 +23,7 @@ interface Counts {
 }
 
 /** @returns exit code 0 only where at least one test ran and none failed */
-export async function test(context: BuildContext, args: string[], setUpMachine: () => Promise<unknown>): Promise<number> {
+export async function test(context: BuildContext, args: string[], setUpMachine: (files: string[]) => Promise<unknown>): Promise<number> {
   const filters = args.filter((arg) => !arg.startsWith("--")).map((arg) => arg.replaceAll("\\", "/").replace(/^\.\//, ""));
   const unknown = args.find((arg) => arg.startsWith("--") && arg !== "--no-checks" && arg !== "--pure");
   if (unknown) throw new ActError("usage", `Unknown option ${unknown}: npm test -- [FILTER…] [--no-checks] [--pure].`);
@@ -46,7 +46,7 @@ export async function test(context: BuildContext, args: string[], setUpMachine: 
   const machine = args.includes("--pure") ? [] : chosen.filter(needsMachine);
   if (pure.length > 0) await runFiles(context, bundled(pure), os.cpus().length, PURE_TIMEOUT_MS, counts, failures);
   if (machine.length > 0) {
-    await setUpMachine();
+    await setUpMachine(machine);
     await runFiles(context, bundled(machine), 1, MACHINE_TIMEOUT_MS, counts, failures);
   }
   if (counts.passed + counts.failed === 0) {
