@@ -61,12 +61,7 @@ function opensBlock(line: string, rules: LanguageRules): boolean {
  */
 export function finishedAt(text: string, extent: Extent, cursor: CursorText, rules: LanguageRules, tabSize: number): number {
   const current = cursor.prefix.slice(cursor.prefix.lastIndexOf("\n") + 1);
-  if (extent === "line") {
-    // After an opening line the completion may begin with the line break itself.
-    const from = /^\s*\n/.exec(text)?.[0].length ?? 0;
-    const end = text.indexOf("\n", from);
-    return end < 0 ? -1 : end;
-  }
+  if (extent === "line") return text.indexOf("\n");
   const own = indentWidth(indentOf(current), tabSize);
   const opened = current.trim() !== "" || opensBlock(lastLine(cursor.prefix), rules);
   const lines = text.split("\n");

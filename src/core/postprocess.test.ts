@@ -192,6 +192,14 @@ const golden: Golden[] = [
   },
   // Extent
   {
+    name: "a finished statement is not followed by the next one",
+    language: "python",
+    at: "x = 1‸\n",
+    raw: "\n\ndef f():",
+    want: "",
+    dropped: "one line",
+  },
+  {
     name: "code behind the cursor keeps it to one line",
     language: "typescript",
     at: "if (‸) return 1;\nx\n",

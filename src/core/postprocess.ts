@@ -207,7 +207,6 @@ function balanced(text: string, { prefix, suffix, rules }: FilterContext): strin
 function oneLine(text: string, { extent, suffix }: FilterContext): string {
   const codeFollows = /^[^\n]*[^\s)\]}"'`;,:>]/.test(suffix);
   if (extent === "block" && !codeFollows) return text;
-  const from = /^\s*\n/.exec(text)?.[0].length ?? 0;
-  const end = text.indexOf("\n", codeFollows ? 0 : from);
+  const end = text.indexOf("\n");
   return end < 0 ? text : text.slice(0, end);
 }

@@ -443,12 +443,11 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     this.pushing = null;
     if (!this.connection || !this.view?.visible) return;
     const status = this.engine.status;
-    const name = status.model?.name ?? (this.engine.modelPath === "" ? null : path.basename(this.engine.modelPath));
     this.connection.push({
       type: "snapshot",
       conversation: this.current,
       conversations: this.conversations.map(({ id, title, updated }) => ({ id, title, updated })),
-      model: name,
+      model: this.engine.modelName,
       status: describe(status),
       problem: status.problem ?? this.storeProblem,
       actUnavailable: this.headSet.unavailable(status.model),

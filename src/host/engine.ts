@@ -4,6 +4,7 @@ import { EngineClient, type EngineState } from "../client/client.js";
 import type { EngineEvents, EngineMethod, LoadParams, ModelInfo } from "../protocol/engine.js";
 import { ActError, toActError } from "../protocol/errors.js";
 import type { Params, RequestOptions, Result } from "../protocol/rpc.js";
+import { KNOWN_MODELS } from "../store/models.js";
 import type { Log } from "./log.js";
 import { checkMemory, EngineRegistry } from "./memory.js";
 import type { Settings } from "./settings.js";
@@ -71,6 +72,13 @@ export class Engine implements vscode.Disposable {
 
   get modelPath(): string {
     return this.settings.get("model.path");
+  }
+
+  /** The chosen model's name for people; null where none is chosen. Names inside GGUF files are often those of a training run. */
+  get modelName(): string | null {
+    const file = path.basename(this.modelPath);
+    if (file === "") return null;
+    return KNOWN_MODELS.find((known) => known.file === file)?.title ?? this.status.model?.name ?? path.basename(file, ".gguf");
   }
 
   /** Process id of the running engine, for tests and diagnostics. */

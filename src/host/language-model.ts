@@ -38,7 +38,7 @@ export class LocalModelProvider implements vscode.LanguageModelChatProvider, vsc
     const { model } = this.engine.status;
     const context = model?.contextSize ?? this.settings.get("model.contextSize");
     const output = Math.min(this.settings.get("chat.maxTokens"), Math.floor(context / 2));
-    const name = model?.name ?? path.basename(file, ".gguf");
+    const name = this.engine.modelName ?? path.basename(file, ".gguf");
     const calibrated = this.calibrated;
     return [
       {

@@ -52,7 +52,7 @@ function entries(engine: Engine, headSet: ActiveHeadSet, pauses: Pauses): Entry[
     description,
   });
   return [
-    entry("package", "Choose Model", "act.chooseModel", model?.name),
+    entry("package", "Choose Model", "act.chooseModel", engine.modelName ?? undefined),
     entry("comment-discussion", "Open Chat", "act.openChat"),
     entry(
       paused ? "debug-start" : "debug-pause",

@@ -97,11 +97,10 @@ export class Models implements vscode.Disposable {
   async use(file: string): Promise<void> {
     await this.settings.set("model.path", file);
     try {
-      const model = await vscode.window.withProgress(
-        { location: vscode.ProgressLocation.Window, title: `ACT: loading ${path.basename(file)}` },
-        () => this.engine.model(),
+      await vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title: `ACT: loading ${path.basename(file)}` }, () =>
+        this.engine.model(),
       );
-      vscode.window.setStatusBarMessage(`ACT: ${model.name} is ready`, 5000);
+      vscode.window.setStatusBarMessage(`ACT: ${this.engine.modelName} is ready`, 5000);
     } catch (error) {
       const again = "Choose Another Model";
       const failure = toActError(error);

@@ -107,7 +107,7 @@ function describe(entry: RecordEntry): string[] {
       `${t.promptTokens} in (${t.reusedTokens} from the cache), ${t.generatedTokens} out; ${t.prefillTokensPerSecond.toFixed(0)} and ${t.decodeTokensPerSecond.toFixed(0)} per second`,
     );
   const times = [
-    entry.waitedMs !== undefined ? `waited ${entry.waitedMs} for the next key` : "",
+    entry.waitedMs !== undefined ? `waited ${entry.waitedMs.toFixed(0)} for the next key` : "",
     t ? `queue ${t.queueMs.toFixed(0)}, first token ${t.firstTokenMs.toFixed(0)}` : "",
     entry.engineMs !== undefined ? `engine ${entry.engineMs.toFixed(0)}` : "",
     entry.hostMs !== undefined ? `host ${entry.hostMs.toFixed(1)}` : "",

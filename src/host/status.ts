@@ -12,8 +12,8 @@ export function createStatusBar(engine: Engine, headSet: ActiveHeadSet, pauses: 
     const status = engine.status;
     const act = actState(headSet, status);
     const paused = pauses.reason(vscode.window.activeTextEditor?.document);
-    item.text = `${icon(status, paused !== null)} ${label(status)}${act === "on" ? " $(check)ACT" : ""}${speed(status)}`;
-    item.tooltip = tooltip(status, act, headSet, paused);
+    item.text = `${icon(status, paused !== null)} ${label(status, engine.modelName)}${act === "on" ? " $(check)ACT" : ""}${speed(status)}`;
+    item.tooltip = tooltip(engine, act, headSet, paused);
     item.backgroundColor = status.phase === "failed" ? new vscode.ThemeColor("statusBarItem.errorBackground") : undefined;
     item.accessibilityInformation = { label: `ACT: ${describe(status)}, calibration ${act}` };
   };
@@ -59,25 +59,26 @@ function icon(status: EngineStatus, paused: boolean): string {
   return paused ? "$(debug-pause)" : "$(sparkle)";
 }
 
-function label(status: EngineStatus): string {
+function label(status: EngineStatus, name: string | null): string {
   if (status.phase === "no-model") return "ACT: choose a model";
   if (status.phase === "failed") return "ACT";
   if (status.phase === "loading") return `ACT ${Math.round(status.loaded * 100)} %`;
-  return status.model?.name ?? "ACT";
+  return status.model ? (name ?? "ACT") : "ACT";
 }
 
 function speed(status: EngineStatus): string {
   return status.busy && status.tokensPerSecond ? ` ${status.tokensPerSecond.toFixed(0)} tok/s` : "";
 }
 
-function tooltip(status: EngineStatus, act: string, headSet: ActiveHeadSet, paused: string | null): vscode.MarkdownString {
+function tooltip(engine: Engine, act: string, headSet: ActiveHeadSet, paused: string | null): vscode.MarkdownString {
+  const { status } = engine;
   const text = new vscode.MarkdownString();
   const line = (name: string, value: string) => {
     text.appendMarkdown(`**${name}:** `);
     text.appendText(value);
     text.appendMarkdown("  \n");
   };
-  line("Model", status.model ? `${status.model.name} (${status.model.backend}, ${status.model.contextSize} tokens)` : describe(status));
+  line("Model", status.model ? `${engine.modelName} (${status.model.backend}, ${status.model.contextSize} tokens)` : describe(status));
   line("Calibration", headSet.unavailable(status.model) ?? act);
   line("Engine", status.problem ?? describe(status));
   if (paused) line("Suggestions", paused);
