@@ -121,6 +121,17 @@ test("a load that crashes the engine names its file, and the file is not loaded 
   assert.equal((await client.request("complete", prompt("model"))).text, "null");
 });
 
+test("another backend starts another process", async () => {
+  make();
+  await client.request("load", { path: "a.gguf", backend: "cpu" });
+  const { pid } = client;
+  await client.request("load", { path: "b.gguf", backend: "cpu" });
+  assert.equal(client.pid, pid);
+  await client.request("load", { path: "c.gguf", backend: "vulkan" });
+  assert.notEqual(client.pid, pid);
+  assert.equal((await client.request("complete", prompt("model"))).text, "c.gguf");
+});
+
 test("another protocol version is refused by name and not retried", async () => {
   make({ env: { FAKE_START: "other-protocol" } });
   await assert.rejects(client.info(), { code: "engine-gone", message: /protocol 999.*Reinstall/ });

@@ -108,6 +108,18 @@ export class EngineClient {
   }
 
   private async load(params: LoadParams, options: RequestOptions<"load">): Promise<ModelInfo> {
+    try {
+      return await this.loadOnce(params, options);
+    } catch (error) {
+      if (!(error instanceof ActError && error.code === "other-backend")) throw error;
+      // Two llama.cpp binaries do not go together in one process.
+      this.lastLoad = null;
+      this.stop("The engine was restarted for another backend.");
+      return await this.loadOnce(params, options);
+    }
+  }
+
+  private async loadOnce(params: LoadParams, options: RequestOptions<"load">): Promise<ModelInfo> {
     const { caller, info } = await this.start();
     this.loading = params;
     try {

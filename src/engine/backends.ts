@@ -1,62 +1,101 @@
 import type { BackendInfo, BackendName, LoadParams } from "../protocol/engine.js";
-import { ActError } from "../protocol/errors.js";
-import { Backend, installedBackends, type LogListener } from "./native.js";
+import { ActError, toActError } from "../protocol/errors.js";
+import { Backend, type InstalledBackend, installedBackends, type LogListener } from "./native.js";
+import { type Probe, probeBackend } from "./probe.js";
 
-/** The llama.cpp binaries of this installation, each loaded when first needed. */
+/** Devices that only pretend to be a GPU: right, and slower than the CPU backend. */
+const SOFTWARE_DEVICE = /llvmpipe|lavapipe|swiftshader|software/i;
+
+export interface BackendChoice {
+  backend: Backend;
+  /** Why this one, in a sentence. */
+  reason: string;
+  /** Taken without being asked for by name: when it fails, the CPU may take its place. */
+  automatic: boolean;
+}
+
+/** The llama.cpp binaries of this installation. A process opens one of them, once. */
 export class Backends {
-  private readonly open = new Map<BackendName, Promise<Backend>>();
+  private current: { name: BackendName; backend: Promise<Backend> } | null = null;
 
   constructor(private readonly log: LogListener) {}
 
+  /** @throws ActError `other-backend` when this process has another one open. */
   get(name: BackendName): Promise<Backend> {
-    let backend = this.open.get(name);
-    if (!backend) {
-      backend = Backend.open(name, this.log);
-      this.open.set(name, backend);
-      // A backend that failed may work later (a driver was installed): ask again then.
-      backend.catch(() => this.open.delete(name));
+    if (this.current && this.current.name !== name)
+      throw new ActError("other-backend", `The engine process has ${this.current.name} open and must be started anew for ${name}.`);
+    if (!this.current) {
+      const backend = Backend.open(name, this.log);
+      this.current = { name, backend };
+      backend.catch(() => {
+        this.current = null;
+      });
     }
-    return backend;
+    return this.current.backend;
   }
 
-  /** The backend for a load, and why it, in a sentence. `auto`: the first GPU backend that works and holds our op, else the CPU. */
-  async choose(asked: LoadParams["backend"]): Promise<{ backend: Backend; reason: string }> {
-    if (asked !== undefined && asked !== "auto") return { backend: await this.get(asked), reason: `The ${asked} backend was asked for.` };
+  /** The backend for a load. `auto`: the one that is open, else the first GPU backend with our op and a real device, else the CPU. */
+  async choose(asked: LoadParams["backend"]): Promise<BackendChoice> {
+    if (asked !== undefined && asked !== "auto") {
+      const backend = await this.get(asked);
+      if (asked !== "cpu" && backend.devices.length === 0)
+        throw new ActError(
+          "unsupported",
+          `The backend "${asked}" finds no device on this machine. Install its driver, or use --backend cpu.`,
+        );
+      return { backend, reason: `The ${asked} backend was asked for.`, automatic: false };
+    }
+    if (this.current)
+      return { backend: await this.current.backend, reason: `${this.current.name} is in use since the engine started.`, automatic: true };
     const passed: string[] = [];
-    for (const { name, ours } of installedBackends()) {
-      if (name === "cpu") continue;
-      if (!ours) {
-        passed.push(`${name} is installed without calibration`);
-        continue;
-      }
-      try {
-        const backend = await this.get(name);
-        if (backend.patchSet !== null) return { backend, reason: `${name} is available with calibration.` };
-        passed.push(`${name} is installed without calibration`);
-      } catch (error) {
-        passed.push(`${name} does not work here (${error instanceof ActError ? error.message : String(error)})`);
-      }
+    for (const installed of installedBackends()) {
+      if (installed.name === "cpu") continue;
+      const { why, device } = await this.judge(installed);
+      if (why === null)
+        return { backend: await this.get(installed.name), reason: `${installed.name} is used, with ${device}.`, automatic: true };
+      passed.push(`${installed.name} ${why}`);
     }
-    return {
-      backend: await this.get("cpu"),
-      reason: passed.length > 0 ? `The CPU is used: ${passed.join("; ")}.` : "The CPU is used: no GPU backend is installed.",
-    };
+    const reason = passed.length > 0 ? `The CPU is used: ${passed.join("; ")}.` : "The CPU is used: no GPU backend is installed.";
+    return { backend: await this.get("cpu"), reason, automatic: true };
   }
 
-  /** Every installed backend; with `probe` each is loaded to see what it holds, otherwise only those that are open already and the CPU. */
+  /** What the binary for the CPU holds: there is always one. */
+  async cpu(): Promise<Probe> {
+    const cpu = installedBackends().find(({ name }) => name === "cpu") as InstalledBackend;
+    return await probeBackend(cpu);
+  }
+
+  /** Every installed backend; with `probe` each is asked what it holds, otherwise the CPU alone. */
   async list(probe: boolean): Promise<BackendInfo[]> {
-    const infos: BackendInfo[] = [];
-    for (const { name, ours } of installedBackends()) {
-      if (!probe && name !== "cpu" && !this.open.has(name)) {
-        infos.push({ name, act: ours, reason: "not loaded yet" });
-        continue;
-      }
-      try {
-        infos.push((await this.get(name)).info());
-      } catch (error) {
-        infos.push({ name, act: false, reason: error instanceof Error ? error.message : String(error) });
-      }
+    return await Promise.all(
+      installedBackends().map(async (installed): Promise<BackendInfo> => {
+        const { name, ours } = installed;
+        if (!probe && name !== "cpu") return { name, act: ours, reason: "not asked yet" };
+        try {
+          const { patchSet, devices } = await probeBackend(installed);
+          const device = devices.join(", ");
+          const reason =
+            patchSet === null ? "a stock llama.cpp binary" : name !== "cpu" && device === "" ? "it finds no device here" : undefined;
+          return { name, act: patchSet !== null, ...(device && { device }), ...(reason && { reason }) };
+        } catch (error) {
+          return { name, act: false, reason: toActError(error).message };
+        }
+      }),
+    );
+  }
+
+  /** Why a GPU backend is passed over; null and its device where it is not. */
+  private async judge(installed: InstalledBackend): Promise<{ why: string | null; device: string }> {
+    if (!installed.ours) return { why: "is installed without calibration", device: "" };
+    try {
+      const { patchSet, devices } = await probeBackend(installed);
+      const device = devices.find((name) => !SOFTWARE_DEVICE.test(name));
+      if (patchSet === null) return { why: "is installed without calibration", device: "" };
+      if (device === undefined)
+        return { why: devices.length > 0 ? `has only a software device (${devices.join(", ")})` : "finds no device", device: "" };
+      return { why: null, device };
+    } catch (error) {
+      return { why: `does not work here (${toActError(error).message.replace(/\.$/, "")})`, device: "" };
     }
-    return infos;
   }
 }

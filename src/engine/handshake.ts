@@ -3,8 +3,7 @@ import type { Handler } from "./engine.js";
 import { version } from "./version.js";
 
 export const handshake: Handler<"handshake"> = async (engine, params) => {
-  const backends = await engine.backends.list(params.probe ?? false);
-  const cpu = await engine.backends.get("cpu");
+  const [backends, cpu] = await Promise.all([engine.backends.list(params.probe ?? false), engine.backends.cpu()]);
   return {
     version,
     protocol: PROTOCOL_VERSION,

@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
-import { ActError } from "../protocol/errors.js";
+import type { LoadParams } from "../protocol/engine.js";
+import { ActError, toActError } from "../protocol/errors.js";
 import { fileSha256 } from "../store/file-hash.js";
 import { check, schemas } from "./check.js";
 import type { Engine, Handler } from "./engine.js";
@@ -12,11 +13,24 @@ export const load: Handler<"load"> = async (engine, params, call) => {
     refuseDuringBackgroundWork(engine);
     const header = await preflight(params.path);
     const { size } = await stat(params.path);
-    const { backend, reason } = await engine.backends.choose(params.backend);
+    const { backend, reason, automatic } = await engine.backends.choose(params.backend);
     await drop(engine);
     const sha256 = await fileSha256(params.path, call.signal);
-    const file = { sha256, bytes: size, shape: header, trainContext: header.trainContext, backendReason: reason };
-    const model = await Model.load(backend, params, file, (fraction) => call.progress({ fraction }), call.signal);
+    const loadOn = (given: LoadParams, backendReason: string) =>
+      Model.load(
+        backend,
+        given,
+        { sha256, bytes: size, shape: header, trainContext: header.trainContext, backendReason },
+        (fraction) => call.progress({ fraction }),
+        call.signal,
+      );
+    const model = await loadOn(params, reason).catch(async (error: unknown) => {
+      // A GPU that was taken without being asked for, and that fails, is not the user's problem: the same binary can keep off it.
+      if (backend.name === "cpu" || !automatic || call.signal.aborted) throw error;
+      const why = `The CPU is used: ${backend.name} could not take the model (${toActError(error).message})`;
+      engine.log("warn", why);
+      return await loadOn({ ...params, gpuLayers: 0 }, why);
+    });
     engine.loaded = model;
     engine.log(
       "info",

@@ -14,6 +14,7 @@ import { infill } from "./infill.js";
 import { load, unload } from "./load.js";
 import { logits } from "./logits.js";
 import { mtBench } from "./mt-bench.js";
+import { answerProbe } from "./probe.js";
 import { headMatrix, sinks } from "./sinks.js";
 
 /** The engine process: forked by src/client, ends with its parent. Everything it can do, one handler per deed. */
@@ -44,6 +45,8 @@ if (!process.send) {
   process.stderr.write("This is the engine process of ACT; it is started by the extension or by the act command, not by hand.\n");
   process.exit(2);
 }
+
+await answerProbe();
 
 const engine = new Engine(new Backends((level, text) => log(level, text)), log);
 const handlers = Object.fromEntries(

@@ -1,8 +1,8 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { getLlama, type Llama, LlamaLogLevel, type LlamaModel, NoBinaryFoundError } from "node-llama-cpp";
-import type { BackendInfo, BackendName } from "../protocol/engine.js";
+import type { BackendName } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
 import type { AddonModel, Bindings, ContextOptions } from "./addon.js";
 import { NativeContext, Sampler } from "./native-context.js";
@@ -78,10 +78,9 @@ export class Backend {
     return Math.max(1, this.llama.cpuMathCores);
   }
 
-  info(): BackendInfo {
-    const device = this.name === "cpu" ? undefined : this.bindings.getGpuDeviceInfo().deviceNames.join(", ");
-    const reason = this.patchSet === null ? "a stock llama.cpp binary is installed for this backend" : undefined;
-    return { name: this.name, act: this.patchSet !== null, ...(device ? { device } : {}), ...(reason ? { reason } : {}) };
+  /** GPU devices that this binary sees; none on the CPU. */
+  get devices(): string[] {
+    return this.name === "cpu" ? [] : this.bindings.getGpuDeviceInfo().deviceNames;
   }
 
   /** The last lines llama.cpp logged that match, newest last. */
@@ -120,19 +119,26 @@ export class Backend {
   }
 }
 
-/** Backends that have a binary installed, ours or stock, judged by the folders alone. The CPU comes last. */
-export function installedBackends(): { name: BackendName; ours: boolean }[] {
+export interface InstalledBackend {
+  name: BackendName;
+  /** Built from our patches, judged by where it lies; `probeBackend` asks the binary itself. */
+  ours: boolean;
+  /** A file that changes with the binary. */
+  file: string;
+}
+
+/** Backends that have a binary installed, judged by the folders alone. The CPU comes last. */
+export function installedBackends(): InstalledBackend[] {
   const root = dirname(dirname(fileURLToPath(import.meta.resolve("node-llama-cpp"))));
-  const builds = join(root, "llama", "localBuilds");
-  const local = existsSync(builds) ? readdirSync(builds) : [];
   const platform = process.platform === "win32" ? "win" : process.platform === "darwin" ? "mac" : "linux";
-  const found: { name: BackendName; ours: boolean }[] = [];
-  for (const name of ["metal", "cuda", "vulkan"] as const) {
-    const ours = local.some((folder) => folder.startsWith(`${platform}-${process.arch}-${name}`));
-    const stock = existsSync(join(dirname(root), "@node-llama-cpp", `${platform}-${process.arch}-${name}`));
-    if (ours || stock) found.push({ name, ours });
+  const found: InstalledBackend[] = [];
+  for (const name of ["metal", "cuda", "vulkan", "cpu"] as const) {
+    const folder = `${platform}-${process.arch}${name === "cpu" ? "" : `-${name}`}`;
+    const build = join(root, "llama", "localBuilds", folder, "Release", "llama-addon.node");
+    const stock = join(dirname(root), "@node-llama-cpp", folder, "package.json");
+    if (existsSync(build)) found.push({ name, ours: true, file: build });
+    else if (existsSync(stock) || name === "cpu") found.push({ name, ours: false, file: stock });
   }
-  found.push({ name: "cpu", ours: local.includes(`${platform}-${process.arch}`) });
   return found;
 }
 

@@ -11,6 +11,7 @@ export type ErrorCode =
   | "store" // disk full, unwritable cache
   | "download" // cut, changed or with a wrong hash
   | "cancelled"
+  | "other-backend" // the engine process has another backend open: the client starts it anew and asks again
   | "engine-gone" // the engine process died, hangs or was stopped
   | "internal";
 
