@@ -1,0 +1,89 @@
+/**
+ * Evidence for the head search: one search a task, each confirmed on prompts that nothing was chosen on, and one table.
+ *
+ *   ACT_DATA=DIR ACT_EVIDENCE=DIR [ACT_BUDGET=10] [ACT_TASKS=sst2,AGNews] node src/build/run.mjs bench evidence
+ *
+ * Goes on where it was stopped: a finished task is not searched again, an unfinished one goes on from its journal.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import * as v from "valibot";
+import { TASKS } from "../../src/core/tasks/index.js";
+import { type Evidence, HeadSetSchema } from "../../src/protocol/calibration.js";
+
+const percent = (value: number) => (100 * value).toFixed(1);
+const signed = (value: number) => `${value > 0 ? "+" : ""}${percent(value)}`;
+type Compared = Pick<Evidence, "difference" | "interval"> & { accuracy: number };
+const cell = ({ difference, interval, accuracy }: Compared) =>
+  `${percent(accuracy)} (${signed(difference)}; ${signed(interval[0])} to ${signed(interval[1])})`;
+
+/** A line of the table from a head-set file. */
+export function evidenceRow(task: string, file: unknown): string {
+  const { evidence, heads, on } = v.parse(HeadSetSchema, file);
+  if (!evidence) throw new Error(`The head set of ${task} has no evidence.`);
+  const {
+    rivals = [],
+    baseline,
+    calibrated,
+    confirmedOn,
+    seconds,
+    tokenLayers = Number.NaN,
+    exhaustiveTokenLayers = Number.NaN,
+  } = evidence;
+  const rival = (start: string) => {
+    const found = rivals.find(({ name }) => name.startsWith(start));
+    return found ? cell(found) : "-";
+  };
+  const randoms = rivals.filter(({ name }) => name.startsWith("random set"));
+  const random =
+    randoms.length === 0
+      ? "-"
+      : `${percent(randoms.reduce((sum, { accuracy }) => sum + accuracy, 0) / randoms.length)} (${randoms.map(({ difference }) => signed(difference)).join(", ")})`;
+  const confirmed = confirmedOn > 0;
+  return `| ${[
+    task,
+    confirmedOn,
+    confirmed ? percent(baseline) : "-",
+    confirmed ? `${cell({ ...evidence, accuracy: calibrated })}, ${heads.length} heads` : "no set beat none on validation",
+    random,
+    rival("all eligible"),
+    rival("ZeroTuning"),
+    rival("contextual calibration alone"),
+    rival("contextual calibration with"),
+    on ? "yes" : "no",
+    `${(exhaustiveTokenLayers / tokenLayers).toFixed(0)} x`,
+    seconds,
+  ].join(" | ")} |`;
+}
+
+export const EVIDENCE_HEAD = [
+  "| task | n | none | chosen set | random sets of equal size: mean (each) | all heads | ZeroTuning | contextual calibration | contextual + chosen | on | cheaper than exhaustive | s |",
+  "|---|---|---|---|---|---|---|---|---|---|---|---|",
+];
+
+export async function run(): Promise<{ table: string; tasks: string[] }> {
+  const { ACT_EVIDENCE: out, ACT_BUDGET: budget = "10", ACT_TASKS: only, ACT_COMMAND: act = "src/cli/act.mjs" } = process.env;
+  if (!out) throw new Error("Name the folder for the results in ACT_EVIDENCE.");
+  mkdirSync(out, { recursive: true });
+  const lines = [...EVIDENCE_HEAD];
+  const done: string[] = [];
+  for (const task of only?.split(",") ?? TASKS.map(({ name }) => name)) {
+    const set = path.join(out, `${task}.json`);
+    if (!existsSync(set)) {
+      const { status } = spawnSync(
+        process.execPath,
+        [act, "calibrate", "--task", task, "--budget", budget, "--seed", "42", "--resume", "--out", set],
+        {
+          stdio: ["ignore", "ignore", "inherit"],
+        },
+      );
+      if (status === 130) break;
+    }
+    if (!existsSync(set)) continue;
+    lines.push(evidenceRow(task, JSON.parse(readFileSync(set, "utf8"))));
+    done.push(task);
+    writeFileSync(path.join(out, "table.md"), `${lines.join("\n")}\n`);
+  }
+  return { table: path.join(out, "table.md"), tasks: done };
+}
