@@ -53,15 +53,11 @@ export async function ensureNative(context: BuildContext, options: NativeOptions
   const folder = path.join(context.cache, "native", `${name}-${options.flavour}-${key}`);
   const build: NativeBuild = { folder, name, patchSet: list?.hash ?? null, key };
   if (existsSync(path.join(folder, ADDON))) return build;
-  await withLock(
-    path.join(context.scratch, "native", "build.lock"),
-    async () => {
-      if (existsSync(path.join(folder, ADDON))) return;
-      const result = await compile(context, options, list);
-      await copyInto(result, folder, { "key.json": JSON.stringify(parts, null, 2) });
-    },
-    { onWait: (holder) => console.error(`Another set-up (process ${holder?.pid}) is building the native engine; waiting…`) },
-  );
+  await withBuildLock(context, async () => {
+    if (existsSync(path.join(folder, ADDON))) return;
+    const result = await compile(context, options, list);
+    await copyInto(result, folder, { "key.json": JSON.stringify(parts, null, 2) });
+  });
   return build;
 }
 
@@ -94,14 +90,14 @@ export async function setUpNative(context: BuildContext, gpu: Gpu = false): Prom
 export async function setUpReference(context: BuildContext): Promise<string> {
   const build = await ensureNative(context, { gpu: false, flavour: "reference" });
   const tree = path.join(context.scratch, "native", "reference", "node-llama-cpp");
-  await withLock(path.join(context.scratch, "native", "build.lock"), () => ensureTree(context, tree));
+  await withBuildLock(context, () => ensureTree(context, tree));
   await installNative(build, tree);
   return tree;
 }
 
 const ADDON = "llama-addon.node";
 
-async function keyParts(context: BuildContext, options: NativeOptions, list: PatchList | null): Promise<Record<string, unknown>> {
+export async function keyParts(context: BuildContext, options: NativeOptions, list: PatchList | null): Promise<Record<string, unknown>> {
   const compiler = process.env.CXX ?? (process.platform === "win32" ? "cl" : "c++");
   return {
     nodeLlamaCpp: await nodeLlamaCppVersion(context),
@@ -156,11 +152,7 @@ async function compile(context: BuildContext, options: NativeOptions, list: Patc
       { required: false },
     );
   if (options.gpu === "vulkan") await ensureVulkanSdk();
-  // The patched flavours share one tree (each has its own output folder in it); the reference must stay unpatched.
-  const work = path.join(context.scratch, "native", options.flavour === "reference" ? "reference" : "patched");
-  const tree = path.join(work, "node-llama-cpp");
-  await ensureTree(context, tree);
-  await applyPatchList(list, treePlaces(context, tree), path.join(work, "stage"), path.join(work, "touched.json"));
+  const { work, tree } = await prepareTree(context, options.flavour === "reference" ? "reference" : "patched", list);
 
   const title = `Building the native engine (${[options.flavour, options.gpu || "cpu"].join(", ")}; about 5 minutes on 2 cores, once)`;
   const progress = new Progress(title);
@@ -205,6 +197,29 @@ async function compile(context: BuildContext, options: NativeOptions, list: Patc
   if (!folder || !existsSync(path.join(folder, "Release", ADDON)))
     throw new ActError("internal", `node-llama-cpp's source build ended without an error but left no ${ADDON} under ${builds}.`);
   return path.join(folder, "Release");
+}
+
+/**
+ * Sources to build from, up to date: the patched flavours share one tree (each has its own output folder in it), the reference must stay unpatched.
+ * The caller holds the build lock.
+ */
+export async function prepareTree(
+  context: BuildContext,
+  name: "patched" | "reference",
+  list: PatchList | null,
+): Promise<{ work: string; tree: string }> {
+  const work = path.join(context.scratch, "native", name);
+  const tree = path.join(work, "node-llama-cpp");
+  await ensureTree(context, tree);
+  await applyPatchList(list, treePlaces(context, tree), path.join(work, "stage"), path.join(work, "touched.json"));
+  return { work, tree };
+}
+
+/** Only one build at a time in a clone: they share trees, and each uses all cores. */
+export function withBuildLock<T>(context: BuildContext, build: () => Promise<T>): Promise<T> {
+  return withLock(path.join(context.scratch, "native", "build.lock"), build, {
+    onWait: (holder) => console.error(`Another set-up (process ${holder?.pid}) is building the native engine; waiting…`),
+  });
 }
 
 /** A private copy of the package, with llama.cpp unpacked from its bundle and node-llama-cpp's own patches in it. */
@@ -256,7 +271,7 @@ function treePlaces(context: BuildContext, tree: string): Record<Tree, TreePlace
 }
 
 /** ccache, where it is installed: its base folder is the work folder, so that every clone and flavour share their entries. */
-async function compilerCache(work: string): Promise<NodeJS.ProcessEnv> {
+export async function compilerCache(work: string): Promise<NodeJS.ProcessEnv> {
   if (!(await isOnPath("ccache"))) return {};
   return {
     CMAKE_C_COMPILER_LAUNCHER: "ccache",
@@ -300,7 +315,7 @@ async function newestOutput(builds: string): Promise<string> {
 }
 
 /** Copies a folder so that it appears complete or not at all. */
-async function copyInto(from: string, to: string, more: Record<string, string>): Promise<void> {
+export async function copyInto(from: string, to: string, more: Record<string, string>): Promise<void> {
   const draft = `${to}.${process.pid}.tmp`;
   await fs.rm(draft, { recursive: true, force: true });
   await fs.cp(from, draft, { recursive: true });

@@ -1,4 +1,5 @@
 // Runs GGML_OP_ACT alone on one device, through the addon (native-patches/src/node-llama-cpp/addon/AddonAct.cpp).
+import { createRequire } from "node:module";
 import { getLlama } from "node-llama-cpp";
 
 /** ggml-act.h's flags of an entry. */
@@ -76,6 +77,8 @@ interface Bindings {
 }
 
 export async function openBindings(gpu: false | "vulkan" | "cuda" | "metal" = false): Promise<Bindings> {
+  // The build with sanitizers is an addon of its own, without llama.cpp (sanitized.test.ts).
+  if (process.env.ACT_OP_ADDON) return createRequire(import.meta.url)(process.env.ACT_OP_ADDON) as Bindings;
   const llama = await getLlama({ build: "never", gpu, skipDownload: true });
   return (llama as unknown as { _bindings: Bindings })._bindings;
 }
