@@ -24,6 +24,13 @@ describe("placing code from an answer", () => {
       text: "class A {\n  run() {\n    fresh();\n  }\n\n  stop() {\n    other();\n  }\n}\n",
     });
   });
+  it("replaces a function whose last line is another one", () => {
+    assert.deepEqual(applied("def greet(name):\n    print(name)\n\n\nx = 1\n", "def greet(name):\n    a = 1\n    return a"), {
+      how: "matching lines",
+      text: "def greet(name):\n    a = 1\n    return a\n\n\nx = 1\n",
+    });
+    assert.equal(applied("f() {\n  a();\n}\ng();\n", "f() {\n  b();\n};").text, "f() {\n  b();\n};\ng();\n");
+  });
   it("does not guess between two places", () => {
     assert.equal(applied("f() {\n}\n‸f() {\n}\n", "f() {\n  1\n}").how, "cursor");
   });

@@ -37,14 +37,27 @@ function matchingLines(file: string, block: string[]): { start: number; end: num
   if (from < 0) return null;
   // A lone bracket closes many things: the one at the first line's own depth is meant.
   const depth = indent(lines[from] as string);
-  const to = lines.findIndex((line, i) => i >= from && line.trim() === last && (last.length > 3 || indent(line) === depth));
-  if (to < 0 || to - from > block.length * 3 + 20) return null;
+  let to = lines.findIndex((line, i) => i >= from && line.trim() === last && (last.length > 3 || indent(line) === depth));
+  if (to < 0 || to - from > block.length * 3 + 20) to = block.length > 1 ? blockEnd(lines, from, depth) : -1;
+  if (to < 0) return null;
   const start = lines.slice(0, from).join("\n").length + (from > 0 ? 1 : 0);
   const end = lines
     .slice(0, to + 1)
     .join("\n")
     .replace(/\r$/, "").length;
   return { start, end };
+}
+
+/** Last line of the block that the line at `from` opens: what is deeper, and the bracket that closes it. -1 where it opens none. */
+function blockEnd(lines: string[], from: number, depth: number): number {
+  let to = from;
+  for (let i = from + 1; i < lines.length; i++) {
+    const line = lines[i] as string;
+    if (line.trim() === "") continue;
+    if (indent(line) > depth) to = i;
+    else return indent(line) === depth && /^\s*[)\]}]/.test(line) ? i : to > from ? to : -1;
+  }
+  return to > from ? to : -1;
 }
 
 /** Gives the block the depth of the lines it replaces. */

@@ -83,13 +83,15 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
     const apply = answer().locator('[data-name="apply"]').first();
     await apply.waitFor();
     await apply.click();
-    await driver.page.locator(".editor-instance .diff-editor, .diffEditor").first().waitFor();
+    await driver.page.locator(".monaco-diff-editor").first().waitFor();
     await driver.screenshot("diff");
     await driver.command("ACT: Accept Change");
     await driver.page.locator('.tab.active[data-resource-name="greet.py"]').waitFor();
     await driver.page.keyboard.press("Control+s");
     await driver.page.waitForTimeout(1000);
-    assert.notEqual(readFileSync(join(driver.folder, "greet.py"), "utf8"), 'def greet(name):\n    print("Hello " + name)\n');
+    const file = readFileSync(join(driver.folder, "greet.py"), "utf8");
+    assert.notEqual(file, 'def greet(name):\n    print("Hello " + name)\n');
+    assert.equal(file.match(/def greet/g)?.length, 1, "the function is replaced, not doubled");
   });
 
   it("stop keeps what came", async () => {

@@ -48,6 +48,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
 
   it("the chooser shows size, licence and fit, and downloads on request", async () => {
     await driver.status().click();
+    await driver.page.mouse.move(640, 600);
     await driver.choose("Choose Model");
     const row = driver.page.locator(".quick-input-list .monaco-list-row", { hasText: DEFAULT_MODEL.title }).first();
     await row.waitFor();
