@@ -57,7 +57,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
     assert.match(text, /Apache-2\.0/);
     assert.match(text, /Fits/);
     await driver.screenshot("chooser");
-    await driver.picture("walkthrough-model", { x: 240, y: 0, width: 800, height: 330 });
+    await driver.picture("walkthrough-model", { x: 340, y: 4, width: 602, height: 274 });
     await driver.choose(DEFAULT_MODEL.title);
     await driver.notification(/Downloading SmolLM2/).waitFor();
   });
@@ -86,7 +86,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
     await driver.page.keyboard.type("    return ", { delay: 60 });
     await driver.ghostText().first().waitFor({ timeout: 30_000 });
     await driver.screenshot("ghost-text");
-    await driver.picture("walkthrough-ghost-text", { x: 48, y: 35, width: 800, height: 300 });
+    await driver.picture("walkthrough-ghost-text", { x: 352, y: 36, width: 480, height: 230 });
   });
 
   it("one word is taken by the editor's own command, the rest by Tab", async () => {
