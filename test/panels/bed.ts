@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { build } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { findBrowser } from "../../src/build/workbench.js";
 import type { ThemeKind } from "../../src/core/colour.js";
 
 export type View = "sinks" | "calibrate" | "chat";
@@ -28,25 +29,12 @@ export interface Bed {
   close(): Promise<void>;
 }
 
-/** Path of a Chromium: CHROMIUM_PATH, else Debian's. */
-export async function findChromium(): Promise<string | null> {
-  for (const candidate of [process.env.CHROMIUM_PATH, "/usr/bin/chromium", "/usr/bin/google-chrome"]) {
-    if (
-      candidate &&
-      (await fs.access(candidate).then(
-        () => true,
-        () => false,
-      ))
-    )
-      return candidate;
-  }
-  return null;
-}
+/** Why the panels cannot be opened here, or false. */
+export const missing = findBrowser() ? false : "no Chromium: install one, or set ACT_CHROMIUM";
 
 export async function openBed(): Promise<Bed> {
-  const executablePath = await findChromium();
-  if (!executablePath)
-    throw new Error("No Chromium: apt-get install -y --no-install-recommends chromium fonts-dejavu-core, or set CHROMIUM_PATH.");
+  const executablePath = findBrowser();
+  if (!executablePath) throw new Error("no Chromium was found");
   const files = await bundleFixtures();
   const server = http.createServer((request, response) => {
     const name = new URL(request.url ?? "/", "http://localhost").pathname.slice(1);

@@ -1,11 +1,8 @@
 /** What panel tests do again and again: read the fixture's record, point, press keys, read tables. */
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import type { Page } from "playwright-core";
 import type { Fixture } from "../../webview/fixtures/fixture.js";
 
 type Holder = { fixture: Fixture };
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /** Messages of one type that the panel sent, oldest first; bytes as arrays of numbers. */
 export async function sent(page: Page, type: string): Promise<Record<string, unknown>[]> {
@@ -82,26 +79,4 @@ export async function pixel(page: Page, name: string, x: number, y: number, laye
     },
     [x, y, layer] as const,
   );
-}
-
-export interface AxeFinding {
-  id: string;
-  impact: string | null;
-  nodes: string[];
-}
-
-/** Accessibility by axe-core, WCAG 2.2 A and AA and best practices. */
-export async function axe(page: Page): Promise<AxeFinding[]> {
-  await page.evaluate(AXE);
-  return await page.evaluate(async () => {
-    type Axe = {
-      run(): Promise<{ violations: { id: string; impact: string | null; nodes: { html: string; failureSummary?: string }[] }[] }>;
-    };
-    const { violations } = await (globalThis as unknown as { axe: Axe }).axe.run();
-    return violations.map(({ id, impact, nodes }) => ({
-      id,
-      impact,
-      nodes: nodes.slice(0, 4).map(({ html, failureSummary }) => `${html.slice(0, 160)} ${failureSummary ?? ""}`),
-    }));
-  });
 }

@@ -44,7 +44,11 @@ export class EvidenceTable {
     const { evidence } = entry;
     this.#title.textContent = `Evidence: ${entry.name}`;
     this.#verdict.textContent = entry.verdict;
-    this.#table.hidden = evidence === null;
+    this.#table.hidden = evidence === null || evidence.confirmedOn === 0;
+    if (evidence?.confirmedOn === 0) {
+      this.#note.textContent = `Chosen on ${evidence.chosenOn} and validated on ${evidence.validatedOn ?? 0} prompts of ${evidence.task}: no set did better than none there, so there was nothing to confirm.`;
+      return;
+    }
     if (!evidence) {
       this.#note.textContent = "This set came without evidence, so nothing is known about what it does here. Calibrate to find out.";
       return;

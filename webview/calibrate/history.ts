@@ -79,7 +79,11 @@ function update(element: HTMLElement, entry: HeadSetEntry, shown: boolean): void
     method === "act" ? `β ${entry.beta}` : `initial token × ${entry.beta}`,
     model,
     new Date(createdAt).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" }),
-    evidence ? `${gain(evidence)} on ${evidence.task}` : "no evidence",
+    !evidence
+      ? "no evidence"
+      : evidence.confirmedOn > 0
+        ? `${gain(evidence)} on ${evidence.task}`
+        : `nothing better than no heads on ${evidence.task}`,
   ];
   (element.querySelector(".facts") as HTMLElement).textContent = facts.join(" · ");
   const note = element.querySelector(".refused") as HTMLElement;
