@@ -60,13 +60,13 @@ interface Tensor {
 /** `head`: everything before the tensor list, with the file type set to "all float32". */
 function readLayout(data: Buffer): { head: Buffer; tensors: Tensor[]; dataStart: number } {
   let at = 4;
-  const u32 = () => data.readUInt32LE((at += 4) - 4);
-  const u64 = () => data.readBigUInt64LE((at += 8) - 8);
-  const text = () => {
-    const length = Number(u64());
-    at += length;
-    return data.subarray(at - length, at);
+  const take = (bytes: number) => {
+    at += bytes;
+    return data.subarray(at - bytes, at);
   };
+  const u32 = () => take(4).readUInt32LE();
+  const u64 = () => take(8).readBigUInt64LE();
+  const text = () => take(Number(u64()));
   const SIZES = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
   const skip = (type: number) => {
     if (type === 8) text();
@@ -74,7 +74,7 @@ function readLayout(data: Buffer): { head: Buffer; tensors: Tensor[]; dataStart:
       const inner = u32();
       const length = Number(u64());
       for (let i = 0; i < length; i++) skip(inner);
-    } else at += SIZES[type] ?? 0;
+    } else take(SIZES[type] ?? 0);
   };
   u32(); // version
   const tensorCount = Number(u64());

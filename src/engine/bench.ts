@@ -83,7 +83,7 @@ async function decode(model: Model, turn: Turn, depth: number, rounds: number, v
   await model.withSegments({ segment: UBATCH, contextSize: depth + (rounds + 1) * DECODE_STEPS, sequences }, async (context) => {
     const arms: (() => Promise<number>)[] = [];
     for (const [sequence, calibration] of [null, ...variants.map((variant) => variant.calibration)].entries()) {
-      await evaluate(context, tokens, calibration, turn, sequence);
+      await evaluate(context, tokens, calibration, turn, { sequence });
       let position = depth;
       arms.push(() =>
         timed(async () => {
@@ -142,7 +142,7 @@ async function memory(model: Model, turn: Turn, length: number, add: Add): Promi
   await model.withSegments({ segment: length }, async (context) => {
     const peak = async (given: Calibration | null) => {
       resetPeak();
-      await evaluate(context, tokens, given, turn);
+      await evaluate(context, tokens, given, turn, { ubatch: length });
       return peakBytes();
     };
     // Once without being looked at: buffers that are made at first use belong to neither side.
@@ -178,12 +178,11 @@ async function evaluate(
   tokens: readonly number[],
   calibration: Calibration | null,
   turn: Pick<Turn, "pause" | "signal">,
-  sequence = 0,
+  { sequence = 0, ubatch = UBATCH } = {},
 ): Promise<void> {
   context.removeCells(sequence, -1);
   context.setCalibration(sequence, calibration);
   context.beginPrefill(sequence);
-  const { ubatch } = context.options;
   for (let at = 0; at < tokens.length; at += ubatch) await decodeRange(context, tokens.slice(at, at + ubatch), at, sequence, turn.signal);
 }
 

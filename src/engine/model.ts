@@ -239,8 +239,9 @@ export class Model {
 
   private async openSegments(needs: SegmentNeeds): Promise<NativeContext> {
     const wanted = {
-      ubatch: needs.segment,
-      contextSize: needs.contextSize ?? needs.segment,
+      // Rounded up, so that prompts of about the same length share a context.
+      ubatch: roundUp(needs.segment),
+      contextSize: roundUp(needs.contextSize ?? needs.segment),
       sequences: needs.sequences ?? 1,
       threads: this.info.threads,
       flashAttention: needs.flashAttention ?? this.params.flashAttention ?? ("auto" as const),
@@ -251,7 +252,7 @@ export class Model {
     if (spare) {
       const has = spare.options;
       const fits =
-        has.ubatch === wanted.ubatch &&
+        has.ubatch >= wanted.ubatch &&
         has.contextSize >= wanted.contextSize &&
         has.sequences === wanted.sequences &&
         has.flashAttention === wanted.flashAttention &&
@@ -275,4 +276,8 @@ export class Model {
       );
     return await this.native.createContext(wanted);
   }
+}
+
+function roundUp(tokens: number): number {
+  return Math.ceil(tokens / 256) * 256;
 }
