@@ -9,7 +9,7 @@ import { type Arm, type ArmResult, compareArm, compareContextual, randomArms } f
 import type { SearchEvent, SearchRecord } from "./search/events.js";
 import { accuracy, type Grade, type Grades, gain, gradesFor } from "./search/grades.js";
 import { Memory, type Spent } from "./search/memory.js";
-import { DEFAULT_PLAN, divide, type Parts, type Plan, planFor } from "./search/plan.js";
+import { DEFAULT_PLAN, divide, type Parts, type Plan, planFor, planPasses } from "./search/plan.js";
 import type { HeadIndex, Job, Scorer, Variant } from "./search/scorer.js";
 import { headScore, raceSingles, singleJobs } from "./search/singles.js";
 import type { Summary } from "./statistics.js";
@@ -70,7 +70,7 @@ class Search {
   private part: CalibrateProgress["part"] = "baseline";
   private total = 0;
   private best: CalibrateProgress["best"] = null;
-  private racing: Set<HeadIndex>;
+  private readonly racing: Set<HeadIndex>;
   private readonly started = performance.now();
   private readonly spentBefore: number;
 
@@ -162,9 +162,9 @@ class Search {
       plan.rungs.reduce((sum, rung) => sum + rung.prompts, 0),
     );
     const prompts = measured.length;
-    const race = raceSingles(memory, choose, plan.rungs, grades, signal);
+    const race = raceSingles(memory, choose, plan.rungs, grades, this.racing, signal);
     const seen = () => measured.filter((item) => memory.outcomesKnown(item)).length;
-    this.racing = new Set(yield* this.watch("choose", prompts, race, seen, measured));
+    yield* this.watch("choose", prompts, race, seen, measured);
     let candidates = candidateSets(memory, measured, choose, grades);
     yield this.rankingOf(measured, candidates);
 
@@ -370,26 +370,34 @@ class Search {
   private progress(done: number, touched: readonly HeadIndex[], ranked: readonly number[] = this.parts.choose): SearchEvent {
     const { memory } = this;
     const { forwardPasses, seconds } = memory.spent;
-    const left = this.total - done;
     const { budgetSeconds } = this.options;
+    const rate = seconds > 0 ? forwardPasses / seconds : 0;
     return {
       type: "progress",
       progress: {
         part: this.part,
         done,
         total: this.total,
-        promptsPerSecond: seconds > 0 ? forwardPasses / seconds : 0,
+        promptsPerSecond: rate,
         secondsLeft:
           budgetSeconds !== undefined
             ? Math.max(0, budgetSeconds - this.elapsed)
-            : seconds > 0 && left >= 0
-              ? (left / Math.max(done, 1)) * seconds
+            : rate > 0
+              ? Math.max(0, this.plannedPasses() - forwardPasses) / rate
               : null,
         forwardPasses,
         heads: touched.map((head) => headScore(memory, head, ranked, this.grades, this.racing)),
         best: this.best,
       },
     };
+  }
+
+  /** Passes that the whole search takes, roughly. */
+  private plannedPasses(): number {
+    const { plan, options, parts } = this;
+    const { length } = this.scorer.eligible;
+    if (!options.exhaustive) return planPasses(plan, length);
+    return parts.choose.length * (1 + 0.7 * length) + 2 * parts.validate.length + (3 + plan.random) * parts.confirm.length;
   }
 
   /** The whole ranking once more, with who is kept. */

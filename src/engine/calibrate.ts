@@ -54,6 +54,7 @@ interface Subject {
   contentFree: ScorerItem[];
   skipped: number;
   publishedSamples: number;
+  scoring: string;
 }
 
 async function subjectOf(model: Model, params: CalibrateParams, signal: AbortSignal): Promise<Subject> {
@@ -67,6 +68,7 @@ async function subjectOf(model: Model, params: CalibrateParams, signal: AbortSig
     contentFree: [],
     skipped: 0,
     publishedSamples: 0,
+    scoring: "logits of the answers' tokens",
   };
   for (const name of params.tasks ?? []) {
     const { task, train } = await loadTask(name, { ...(params.data === undefined ? {} : { data: params.data }), signal });
@@ -238,6 +240,8 @@ function evidenceOf(params: CalibrateParams, subject: Subject, { confirmed, size
     verdict: result.verdict,
     search: params.exhaustive ? "exhaustive" : "fast",
     metric: params.workspace === undefined ? "accuracy" : "log-likelihood",
+    // The published form counts the greedy token's text and is 0 for tokenizers that write " A"; a search needs a score that moves.
+    scoring: subject.scoring,
     skipped: subject.skipped,
     validated: result.validated,
     rivals: rivals.map(({ name, heads, calibrated: accuracy, difference: d, interval: i, p: own }) => ({

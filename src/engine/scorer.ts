@@ -91,7 +91,7 @@ export class EngineScorer implements Scorer {
   async *baseline(items: readonly number[], signal: AbortSignal): AsyncGenerator<{ results: Baseline[]; cost: Cost }> {
     for (const item of items) {
       if (signal.aborted) throw cancelled();
-      const { outcome, live } = await this.instrument(item, signal);
+      const { outcome, live } = await this.instrument(item, false, signal);
       yield { results: [{ item, outcome, live }], cost: { tokenLayers: this.tokens(item) * this.layers, forwardPasses: 1 } };
     }
   }
@@ -134,7 +134,7 @@ export class EngineScorer implements Scorer {
   }
 
   private async charged(item: number, cost: Cost, signal: AbortSignal): Promise<void> {
-    await this.instrument(item, signal);
+    await this.instrument(item, true, signal);
     cost.tokenLayers += this.tokens(item) * this.layers;
     cost.forwardPasses++;
   }
@@ -147,41 +147,47 @@ export class EngineScorer implements Scorer {
     return Math.floor(Math.min(...(changing.length > 0 ? changing : heads)) / this.heads);
   }
 
-  /** One uncalibrated pass that keeps column means and layer inputs. */
-  private async instrument(item: number, signal: AbortSignal): Promise<{ outcome: Outcome; live: HeadIndex[] }> {
+  /**
+   * One uncalibrated pass that keeps the column means and, where `keep`, the layer inputs. Switching those on and off makes llama.cpp plan its
+   * buffers anew, which costs more than a short prompt, so they are kept only where jobs are about to restart from them.
+   */
+  private async instrument(item: number, keep: boolean, signal: AbortSignal): Promise<{ outcome: Outcome; live: HeadIndex[] }> {
     const { tokens, truth = [] } = this.at(item);
     const { batch } = this;
     const { context } = batch;
     const segments = [tokens, ...(truth.length > 1 ? [truth.slice(0, -1)] : [])];
-    let logits: Float32Array[] = [];
+    const logits: Float32Array[] = [];
     const kept: Float32Array[][] = [];
-    let means: ColumnMeans | null = null;
-    await this.batch.untilDone(signal, async (stop) => {
+    const means: ColumnMeans[] = [];
+    await batch.untilDone(signal, async (stop) => {
       batch.begin([null]);
-      logits = [];
+      logits.length = 0;
       kept.length = 0;
+      means.length = 0;
       let done = true;
-      means = await context.capture(async () => {
+      const evaluate = async (segment: readonly number[], position: number) => {
+        done &&= await batch.decode(segment, position, 1, stop, position > 0);
+      };
+      const captured = await context.capture(async () => {
         for (const [s, segment] of segments.entries()) {
-          done &&= await context.captureLayerInputs(
-            async () => {
-              done = await batch.decode(segment, s === 0 ? 0 : tokens.length, 1, stop, s > 0);
-            },
-            segment.length,
-            (layer) => {
-              if (!done) return false;
-              kept.push(Array.from({ length: this.layers }, (_, l) => layer(l)));
-              return true;
-            },
-          );
+          const position = s === 0 ? 0 : tokens.length;
+          if (keep) {
+            const inputs = await context.captureLayerInputs(
+              () => evaluate(segment, position),
+              segment.length,
+              (layer) => (done ? Array.from({ length: this.layers }, (_, l) => layer(l)) : []),
+            );
+            kept.push(inputs);
+          } else await evaluate(segment, position);
           if (!done) return;
           logits.push(...(await batch.logits(segment.length, 1, s > 0)).flat());
         }
       });
+      means.push(captured);
       return done;
     });
-    this.keepInputs(item, kept);
-    const live = this.liveHeads(means as unknown as ColumnMeans);
+    if (keep) this.keepInputs(item, kept);
+    const live = this.liveHeads(means[0] as ColumnMeans);
     this.live.set(item, new Set(live));
     return { outcome: this.outcome(item, logits), live };
   }

@@ -22,7 +22,15 @@ export async function workspaceItems(model: Model, folder: string, seed: number,
     const tokens = model.native.tokenize(truth, false).slice(0, TRUTH_TOKENS);
     return { tokens: prompt, answers: [], truth: tokens, firstLine: firstLineTokens(model, tokens) };
   });
-  return { name: `workspace ${folder}`, versions: {}, items, contentFree: [], skipped: 0, publishedSamples: PUBLISHED_SEARCH_SAMPLES };
+  return {
+    name: `workspace ${folder}`,
+    versions: {},
+    items,
+    contentFree: [],
+    skipped: 0,
+    publishedSamples: PUBLISHED_SEARCH_SAMPLES,
+    scoring: "mean log-likelihood of a true token",
+  };
 }
 
 /** Tokens until the first one that holds a line feed; all of them where none does. */

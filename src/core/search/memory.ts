@@ -92,7 +92,6 @@ export class Memory {
 
   /** Exact without evaluation: no head of the set is live, so the item stays as it is. ZeroTuning moves the initial token of every head. */
   private unchanged(item: number, heads: readonly HeadIndex[], variant?: Variant): boolean {
-    if (heads.length === 0) return true;
     if (variant?.method === "zero-tuning" || this.alwaysLive) return false;
     const live = this.liveOf(item);
     return !heads.some((head) => live.has(head));
@@ -101,11 +100,12 @@ export class Memory {
   /** Set where the search's own method is not ACT: liveness means nothing there. */
   alwaysLive = false;
 
-  /** The outcome of a set on an item, or undefined where it has to be evaluated first. */
+  /** The outcome of a set on an item, or undefined where this search has not asked for it. No heads: the baseline. */
   outcomeOf(item: number, heads: readonly HeadIndex[], variant?: Variant): Outcome | undefined {
-    if (this.unchanged(item, heads, variant)) return this.baselineOf(item);
+    if (heads.length === 0) return this.baselineOf(item);
     const key = keyOf(item, heads, variant);
-    return this.asked.has(key) ? this.scores.get(key) : undefined;
+    if (!this.asked.has(key)) return undefined;
+    return this.unchanged(item, heads, variant) ? this.baselineOf(item) : this.scores.get(key);
   }
 
   /** Evaluates what is not known of these baselines. */
@@ -125,11 +125,10 @@ export class Memory {
   async *needScores(jobs: readonly Job[], signal: AbortSignal): AsyncGenerator<SearchEvent> {
     const missing = new Map<string, Job>();
     for (const job of jobs) {
-      if (this.unchanged(job.item, job.heads, job.variant)) continue;
       const key = keyOf(job.item, job.heads, job.variant);
       this.asked.add(key);
       if (job.heads.length === 1 && !job.variant) this.singles.add(job.item);
-      if (!this.scores.has(key)) missing.set(key, job);
+      if (!this.unchanged(job.item, job.heads, job.variant) && !this.scores.has(key)) missing.set(key, job);
     }
     if (missing.size === 0) return;
     let start = performance.now();

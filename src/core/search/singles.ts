@@ -54,14 +54,15 @@ export function rankHeads(
   return [...heads].sort((a, b) => (promise.get(b) as number) - (promise.get(a) as number) || a - b);
 }
 
-/** Runs the race over the first prompts of `items`. @returns heads that were still in at the end */
+/** Runs the race over the first prompts of `items`. `racing` always holds the heads that are still in. */
 export async function* raceSingles(
   memory: Memory,
   items: readonly number[],
   rungs: readonly Rung[],
   grades: Grades,
+  racing: Set<HeadIndex>,
   signal: AbortSignal,
-): AsyncGenerator<SearchEvent, HeadIndex[]> {
+): AsyncGenerator<SearchEvent> {
   let heads = [...memory.scorer.eligible];
   let start = 0;
   for (const { prompts, share } of rungs) {
@@ -69,11 +70,12 @@ export async function* raceSingles(
     if (end === start) break;
     const keep = Math.max(1, Math.round(memory.scorer.eligible.length * share));
     if (keep < heads.length && start > 0) heads = rankHeads(memory, heads, items.slice(0, start), items, grades).slice(0, keep);
+    racing.clear();
+    for (const head of heads) racing.add(head);
     // Prompt by prompt, so that after the first few there is a ranking to look at.
     for (const item of items.slice(start, end)) yield* memory.needScores(singleJobs(heads, [item]), signal);
     start = end;
   }
-  return heads;
 }
 
 /** What the panel shows of a head. */
