@@ -132,3 +132,21 @@ test("property: never two works between pauses, everything ends, lower never sta
     { numRuns: 60 },
   );
 });
+
+test("a running background work learns of a request at once, not at its next pause, and only of higher classes", async () => {
+  const queue = new Queue();
+  const seen: boolean[] = [];
+  const background = queue.run("search", "background", never, async (turn) => {
+    const first = turn.preempted;
+    void queue.run("another search", "background", never, async () => {});
+    seen.push(first.aborted);
+    const request = queue.run("chat", "request", never, async () => {});
+    seen.push(first.aborted);
+    await turn.pause();
+    await request;
+    // The next batch is not given up for a request that was served.
+    seen.push(turn.preempted.aborted);
+  });
+  await background;
+  assert.deepEqual(seen, [false, true, false]);
+});
