@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import * as vscode from "vscode";
 import { test, until } from "./harness.js";
@@ -36,14 +37,16 @@ test("stop ends the answer at once", async () => {
 test("a conversation that outgrows the context says which turns were left out", async () => {
   const { chat } = await services();
   await chat.receive({ type: "new" });
-  await withSetting("chat.maxTokens", 16, async () => {
-    const long = "word ".repeat(700);
-    for (let i = 0; i < 3; i++) await chat.receive({ type: "send", text: `${i}: ${long}` });
-  });
+  await withSetting("model.contextSize", 512, () =>
+    withSetting("chat.maxTokens", 16, async () => {
+      const long = "word ".repeat(180);
+      for (let i = 0; i < 3; i++) await chat.receive({ type: "send", text: `${i}: ${long}` });
+    }),
+  );
   const last = chat.conversation.turns.at(-1);
   assert.equal(last?.answers[0]?.state, "done", last?.answers[0]?.note);
   assert.ok((last?.leftOut ?? 0) > 0);
-}, 180_000);
+}, 120_000);
 
 test("secrets and ignored files are not attached", async () => {
   const { chat } = await services();
@@ -105,7 +108,9 @@ test("a killed engine rejects what is pending, and is back with its model in und
   assert.match(answer?.note ?? "", /engine process was ended by SIGKILL/);
   await until("ready again", () => engine.status.phase === "ready" && engine.pid !== pid, 5000);
   const back = performance.now() - killed;
-  assert.ok(back < 2000, `back after ${Math.round(back)} ms`);
+  // Two seconds on a machine that has time for it; on one whose cores are shared by several jobs, so many times that.
+  const limit = 2000 * Math.max(1, (loadavg()[0] ?? 0) / cpus().length);
+  assert.ok(back < limit, `back after ${Math.round(back)} ms, allowed were ${Math.round(limit)}`);
   await engine.request("count", { text: "alive" });
 });
 
