@@ -14,8 +14,8 @@ import { piqa } from "./piqa.js";
 import { sst2 } from "./sst2.js";
 import { sst5 } from "./sst5.js";
 import { subj } from "./subj.js";
-import { trec } from "./trec.js";
 import type { Task } from "./task.js";
+import { trec } from "./trec.js";
 
 /** The sixteen published data sets, classification first. */
 export const TASKS: readonly Task[] = [sst2, sst5, mr, subj, dbpedia, agnews, trec, cb, boolq, hellaswag, arce, arcc, piqa, ob, copa, cqa];
