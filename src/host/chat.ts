@@ -157,11 +157,16 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
 
   dispose(): void {
     for (const { abort } of this.running.values()) abort.abort();
-    for (const id of this.saving.keys()) void this.saveNow(id);
     if (this.pushing) clearTimeout(this.pushing);
     if (this.counting) clearTimeout(this.counting);
+    for (const timer of this.saving.values()) clearTimeout(timer);
     this.listening.dispose();
     this.connection?.dispose();
+  }
+
+  /** Writes what is not on disk yet. */
+  async flush(): Promise<void> {
+    await Promise.all([...this.saving.keys()].map((id) => this.saveNow(id)));
   }
 
   /** Puts the question with what is attached into the conversation and lets the model answer it. Resolves when the answers have ended. */

@@ -180,6 +180,7 @@ export class Engine implements vscode.Disposable {
       // llama.cpp says a great deal while it loads: that is for those who look for it.
       onLog: (level, text) => this.log[level === "info" ? "debug" : level](text.trimEnd()),
       onState: (state) => {
+        if (state.kind === "crashed") this.offerRestart(state.reason);
         if (state.kind !== "ready") this.beat = { busy: null, queued: 0, tokensPerSecond: null };
         // A model that came back after a crash is the one that was asked for; one that did not is loaded by the next request.
         if (state.kind === "ready" && !state.model && !this.isLoading) this.wanted = null;
@@ -190,6 +191,15 @@ export class Engine implements vscode.Disposable {
         this.beat = beat;
         if (!same) this.publish();
       },
+    });
+  }
+
+  /** The restarts were given up: that is for the user to know, and to decide about. */
+  private offerRestart(reason: string): void {
+    const [restart, choose] = ["Restart Engine", "Choose Another Model"];
+    void vscode.window.showErrorMessage(reason, restart, choose).then((answer) => {
+      if (answer === restart) void vscode.commands.executeCommand("act.restartEngine");
+      if (answer === choose) void vscode.commands.executeCommand("act.chooseModel");
     });
   }
 

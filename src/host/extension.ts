@@ -21,6 +21,8 @@ import { createStatusBar } from "./status.js";
 
 const loading = performance.now();
 
+let running: Services | null = null;
+
 /** The table of contents: what the extension consists of. Nothing here waits; the engine starts with the first request. */
 export function activate(context: vscode.ExtensionContext): Services {
   const keep = <T extends vscode.Disposable>(one: T): T => {
@@ -51,5 +53,11 @@ export function activate(context: vscode.ExtensionContext): Services {
   keep(createStatusBar(engine, headSet, pauses));
   services.activationMs = performance.now() - loading;
   log.debug(`Activated in ${services.activationMs.toFixed(1)} ms`);
+  running = services;
   return services;
+}
+
+/** What was said last is on disk before the window closes. */
+export async function deactivate(): Promise<void> {
+  await running?.chat.flush();
 }

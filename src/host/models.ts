@@ -4,6 +4,7 @@ import * as vscode from "vscode";
 import { toActError } from "../protocol/errors.js";
 import { discardDownload } from "../store/download.js";
 import { downloadModel, isDownloaded, KNOWN_MODELS, type KnownModel, knownModel, modelPath } from "../store/models.js";
+import { releaseFromQuarantine } from "../store/quarantine.js";
 import type { Engine } from "./engine.js";
 import type { Log } from "./log.js";
 import { availableMemory } from "./memory.js";
@@ -95,6 +96,8 @@ export class Models implements vscode.Disposable {
 
   /** Uses a model file from now on and loads it, so that the first answer comes quickly. */
   async use(file: string): Promise<void> {
+    // A file that crashed the engine is not tried again by itself; being chosen is another matter.
+    await releaseFromQuarantine(file);
     await this.settings.set("model.path", file);
     try {
       await vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title: `ACT: loading ${path.basename(file)}` }, () =>

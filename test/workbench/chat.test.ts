@@ -104,6 +104,18 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
     assert.ok((await textOf(answer().locator(".markdown"))).length > 0);
   });
 
+  it("hidden in the middle of an answer, it has lost nothing when it is shown again", async () => {
+    await turn().locator('[data-name="regenerate"]').click();
+    await state("streaming");
+    const before = (await textOf(answer().locator(".markdown"))).length;
+    await driver.page.keyboard.press("Control+Shift+e");
+    await driver.page.locator(".explorer-folders-view").waitFor();
+    await driver.page.waitForTimeout(2000);
+    await driver.command("ACT: Open Chat");
+    await state("done");
+    assert.ok((await textOf(answer().locator(".markdown"))).length > before);
+  });
+
   it("edit brings the question back", async () => {
     await turn().locator(".question").hover();
     await turn().locator('[data-name="edit"]').click();
