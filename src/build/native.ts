@@ -44,14 +44,27 @@ const CMAKE_OPTIONS: Record<Flavour, Record<string, string>> = {
 
 const PLATFORM = { linux: "linux", darwin: "mac", win32: "win" }[process.platform as "linux" | "darwin" | "win32"] ?? process.platform;
 
-/** Finds or builds the binaries. Nothing is built that the user cache already holds. */
-export async function ensureNative(context: BuildContext, options: NativeOptions): Promise<NativeBuild> {
+/** What a build is called and where the user cache holds it, or would. */
+async function describe(context: BuildContext, options: NativeOptions) {
   const list = options.flavour === "reference" ? null : await readPatchList(path.join(context.root, "native-patches"));
   const parts = await keyParts(context, options, list);
   const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);
   const name = [PLATFORM, process.arch, ...(options.gpu ? [options.gpu] : [])].join("-");
   const folder = path.join(context.cache, "native", `${name}-${options.flavour}-${key}`);
   const build: NativeBuild = { folder, name, patchSet: list?.hash ?? null, key };
+  return { list, parts, build };
+}
+
+/** Whether the user cache holds the build, so that `ensureNative` takes no time. */
+export async function isBuilt(context: BuildContext, options: NativeOptions): Promise<boolean> {
+  const { build } = await describe(context, options);
+  return existsSync(path.join(build.folder, ADDON));
+}
+
+/** Finds or builds the binaries. Nothing is built that the user cache already holds. */
+export async function ensureNative(context: BuildContext, options: NativeOptions): Promise<NativeBuild> {
+  const { list, parts, build } = await describe(context, options);
+  const { folder } = build;
   if (existsSync(path.join(folder, ADDON))) {
     const now = new Date();
     await fs.utimes(folder, now, now).catch(() => undefined); // in use: not to be pruned; a cache that cannot be written is good enough
