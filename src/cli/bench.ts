@@ -6,11 +6,19 @@ import { table } from "./table.js";
 
 export const bench: Command = {
   does: "overhead of calibration: prefill, decode, capture, abort, memory",
-  usage: "[--lengths 512,2048] [--depths 1024,4096] [--shares 0.2,1] [--rounds N]",
-  flags: { lengths: { type: "string" }, depths: { type: "string" }, shares: { type: "string" }, rounds: { type: "string" } },
+  usage: "[--phases prefill,decode,abort,memory] [--lengths 512,2048] [--depths 1024,4096] [--shares 0.2,1] [--rounds N]",
+  flags: {
+    phases: { type: "string" },
+    lengths: { type: "string" },
+    depths: { type: "string" },
+    shares: { type: "string" },
+    rounds: { type: "string" },
+  },
   help: "Calibration on and off take turns in one run; a ratio below 1 is the speed that is left. Keep the machine quiet meanwhile.",
   async run(session, flags) {
+    const phases = list(flags, "phases").map((phase) => PHASES.find((known) => known === phase) ?? unknown(phase));
     const params = {
+      ...(phases.length > 0 && { phases }),
       lengths: numbers(flags, "lengths", { whole: true }),
       depths: numbers(flags, "depths", { whole: true }),
       shares: numbers(flags, "shares", { whole: false }),
@@ -21,6 +29,12 @@ export const bench: Command = {
     return { json: { rows }, text: table(["phase", "tokens", "heads", "result", "95 % interval"], rows.map(describe)) };
   },
 };
+
+const PHASES = ["prefill", "decode", "abort", "memory"] as const;
+
+function unknown(phase: string): never {
+  throw new ActError("usage", `--phases must be among ${PHASES.join(", ")}, not "${phase}".`);
+}
 
 function describe({ phase, tokens, headShare, ratio, interval }: BenchRow): string[] {
   const show =

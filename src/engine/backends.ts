@@ -18,14 +18,22 @@ export interface BackendChoice {
 export class Backends {
   private current: { name: BackendName; backend: Promise<Backend> } | null = null;
 
-  constructor(private readonly log: LogListener) {}
+  /** @param doors how binaries are found, asked and opened; tests bring their own */
+  constructor(
+    private readonly log: LogListener,
+    private readonly doors: { installed: typeof installedBackends; probe: typeof probeBackend; open: typeof Backend.open } = {
+      installed: installedBackends,
+      probe: probeBackend,
+      open: Backend.open,
+    },
+  ) {}
 
   /** @throws ActError `other-backend` when this process has another one open. */
   get(name: BackendName): Promise<Backend> {
     if (this.current && this.current.name !== name)
       throw new ActError("other-backend", `The engine process has ${this.current.name} open and must be started anew for ${name}.`);
     if (!this.current) {
-      const backend = Backend.open(name, this.log);
+      const backend = this.doors.open(name, this.log);
       this.current = { name, backend };
       backend.catch(() => {
         this.current = null;
@@ -48,7 +56,7 @@ export class Backends {
     if (this.current)
       return { backend: await this.current.backend, reason: `${this.current.name} is in use since the engine started.`, automatic: true };
     const passed: string[] = [];
-    for (const installed of installedBackends()) {
+    for (const installed of this.doors.installed()) {
       if (installed.name === "cpu") continue;
       const { why, device } = await this.judge(installed);
       if (why === null)
@@ -61,18 +69,18 @@ export class Backends {
 
   /** What the binary for the CPU holds: there is always one. */
   async cpu(): Promise<Probe> {
-    const cpu = installedBackends().find(({ name }) => name === "cpu") as InstalledBackend;
-    return await probeBackend(cpu);
+    const cpu = this.doors.installed().find(({ name }) => name === "cpu") as InstalledBackend;
+    return await this.doors.probe(cpu);
   }
 
   /** Every installed backend; with `probe` each is asked what it holds, otherwise the CPU alone. */
   async list(probe: boolean): Promise<BackendInfo[]> {
     return await Promise.all(
-      installedBackends().map(async (installed): Promise<BackendInfo> => {
+      this.doors.installed().map(async (installed): Promise<BackendInfo> => {
         const { name, ours } = installed;
         if (!probe && name !== "cpu") return { name, act: ours, reason: "not asked yet" };
         try {
-          const { patchSet, devices } = await probeBackend(installed);
+          const { patchSet, devices } = await this.doors.probe(installed);
           const device = devices.join(", ");
           const reason =
             patchSet === null ? "a stock llama.cpp binary" : name !== "cpu" && device === "" ? "it finds no device here" : undefined;
@@ -88,7 +96,7 @@ export class Backends {
   private async judge(installed: InstalledBackend): Promise<{ why: string | null; device: string }> {
     if (!installed.ours) return { why: "is installed without calibration", device: "" };
     try {
-      const { patchSet, devices } = await probeBackend(installed);
+      const { patchSet, devices } = await this.doors.probe(installed);
       const device = devices.find((name) => !SOFTWARE_DEVICE.test(name));
       if (patchSet === null) return { why: "is installed without calibration", device: "" };
       if (device === undefined)

@@ -44,10 +44,12 @@ export const bench: Handler<"bench"> = async (engine, params, call) =>
       rows.push(full);
       call.progress({ row: full });
     };
-    for (const length of lengths) await prefill(model, turn, length, rounds, variants, add);
-    for (const depth of depths) await decode(model, turn, depth, rounds, variants, add);
-    await abort(model, turn, add);
-    for (const length of MEMORY_LENGTHS.filter((one) => one <= model.info.contextSize)) await memory(model, turn, length, add);
+    const wanted = (phase: NonNullable<typeof params.phases>[number]) => params.phases?.includes(phase) ?? true;
+    for (const length of wanted("prefill") ? lengths : []) await prefill(model, turn, length, rounds, variants, add);
+    for (const depth of wanted("decode") ? depths : []) await decode(model, turn, depth, rounds, variants, add);
+    if (wanted("abort")) await abort(model, turn, add);
+    const sizes = MEMORY_LENGTHS.filter((size) => size <= model.info.contextSize);
+    for (const length of wanted("memory") ? sizes : []) await memory(model, turn, length, add);
     return { rows };
   });
 

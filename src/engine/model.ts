@@ -13,6 +13,8 @@ const INTERACTIVE_UBATCH = 512;
 const DEFAULT_SEGMENT = 4096;
 /** One KV stream for typing, two for conversations (the two sides of a compare). */
 const DEFAULT_SEQUENCES = 3;
+/** The longest tokens of the vocabularies in use are runs of this many spaces. */
+const MOST_CHARACTERS_PER_TOKEN = 256;
 const CONTEXT_SLACK = 64 * 2 ** 20;
 
 interface Slot {
@@ -116,12 +118,14 @@ export class Model {
 
   /** Token ids of a plain text prompt, with the begin-of-text token where the model wants one. Text like `<|im_end|>` is the control token. */
   encode(text: string): number[] {
+    this.checkCharacters(text.length);
     const { bos } = this.native;
     const tokens = this.native.tokenize(text, true);
     return bos === null || tokens[0] === bos ? tokens : [bos, ...tokens];
   }
 
   encodeChat(messages: readonly ChatMessage[], tools?: readonly ToolDefinition[]): number[] {
+    this.checkCharacters(messages.reduce((sum, { content }) => sum + content.length, 0));
     return renderChat(this.native, messages, tools);
   }
 
@@ -187,6 +191,16 @@ export class Model {
       if (this.spare) await context.dispose();
       else this.spare = context;
     }
+  }
+
+  /** Tokenising is synchronous: a text that cannot possibly fit is refused before it holds up the engine for seconds. */
+  private checkCharacters(characters: number): void {
+    const { contextSize } = this.info;
+    if (characters > contextSize * MOST_CHARACTERS_PER_TOKEN)
+      throw new ActError(
+        "context-overflow",
+        `The prompt has ${characters} characters, far more than a context of ${contextSize} tokens holds. Shorten it.`,
+      );
   }
 
   /** @throws ActError `context-overflow` when `tokens` cannot be in the context together. */

@@ -357,6 +357,8 @@ export interface MtBenchParams {
 }
 
 export interface BenchParams {
+  /** Default: all. `capture` is measured with `prefill`. */
+  phases?: ("prefill" | "decode" | "abort" | "memory")[];
   lengths?: number[];
   depths?: number[];
   shares?: number[];
