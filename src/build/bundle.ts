@@ -54,20 +54,40 @@ export async function bundleProduct(context: BuildContext, only?: string[]): Pro
   }
 }
 
-/** Bundles test files, packages left outside. @returns source path -> bundle */
-export async function bundleTests(context: BuildContext, files: string[]): Promise<Map<string, string>> {
+/**
+ * Bundles test files, packages left outside.
+ * @returns source path -> bundle; a file that cannot be bundled is told to `broken` and left out
+ * @throws where there is no `broken` and a file cannot be bundled
+ */
+export async function bundleTests(
+  context: BuildContext,
+  files: string[],
+  broken?: (file: string, why: string) => void,
+): Promise<Map<string, string>> {
   const outdir = path.join(context.scratch, "test");
-  await build({
+  const options: BuildOptions = {
     ...NODE,
     format: "esm",
     sourcemap: "inline",
     packages: "external",
     absWorkingDir: context.root,
-    entryPoints: files,
     outdir,
     outbase: context.root,
     outExtension: { ".js": ".mjs" },
     loader: { ".css": "text", ".json": "json" },
-  });
-  return new Map(files.map((file) => [file, path.join(outdir, file.replace(/\.ts$/, ".mjs"))]));
+    ...(broken && { logLevel: "silent" }),
+  };
+  const outputs = new Map(files.map((file) => [file, path.join(outdir, file.replace(/\.ts$/, ".mjs"))]));
+  try {
+    await build({ ...options, entryPoints: files });
+  } catch (error) {
+    if (!broken) throw error;
+    // One by one, to know which.
+    for (const file of files)
+      await build({ ...options, entryPoints: [file] }).catch((why: Error) => {
+        outputs.delete(file);
+        broken(file, why.message);
+      });
+  }
+  return outputs;
 }

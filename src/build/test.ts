@@ -34,25 +34,27 @@ export async function test(context: BuildContext, args: string[], setUpMachine: 
 
   const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
   const failures: string[] = [];
+  const fail = (what: string) => {
+    counts.failed++;
+    failures.push(what);
+  };
   if (filters.length === 0 && !args.includes("--no-checks")) {
-    for (const problem of await runChecks(context)) {
-      counts.failed++;
-      failures.push(problem);
+    for (const problem of await runChecks(context)) fail(problem);
+  }
+  const outputs = await bundleTests(context, chosen, (file, why) => fail(`${file} cannot be bundled: ${why}`));
+  const bundled = (files: string[]) => files.flatMap((file) => outputs.get(file) ?? []);
+  const pure = bundled(chosen.filter((file) => !needsMachine(file)));
+  const machine = args.includes("--pure") ? [] : chosen.filter(needsMachine);
+  if (pure.length > 0) await runFiles(context, pure, os.cpus().length, PURE_TIMEOUT_MS, counts, failures);
+  if (machine.length > 0) {
+    try {
+      await setUpMachine(machine);
+      await runFiles(context, bundled(machine), 1, MACHINE_TIMEOUT_MS, counts, failures);
+    } catch (error) {
+      fail(`The set-up for ${machine.length} test files failed, so they did not run:\n${(error as Error).stack}`);
     }
   }
-  const outputs = await bundleTests(context, chosen);
-  const bundled = (files: string[]) => files.map((file) => outputs.get(file) ?? "");
-  const pure = chosen.filter((file) => !needsMachine(file));
-  const machine = args.includes("--pure") ? [] : chosen.filter(needsMachine);
-  if (pure.length > 0) await runFiles(context, bundled(pure), os.cpus().length, PURE_TIMEOUT_MS, counts, failures);
-  if (machine.length > 0) {
-    await setUpMachine(machine);
-    await runFiles(context, bundled(machine), 1, MACHINE_TIMEOUT_MS, counts, failures);
-  }
-  if (counts.passed + counts.failed === 0) {
-    counts.failed++;
-    failures.push("No test ran.");
-  }
+  if (counts.passed + counts.failed === 0) fail("No test ran.");
   if (failures.length > 0) console.log(`\nFailures:\n\n${failures.join("\n\n")}`);
   console.log(`\n${counts.passed} passed, ${counts.failed} failed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ""}`);
   return counts.failed === 0 ? 0 : 1;
