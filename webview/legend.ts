@@ -18,8 +18,15 @@ export interface LegendContent {
 /** A colour bar with numbers under it. */
 export class Legend {
   readonly element = h("div", { class: "legend" });
+  #shown: LegendContent | null = null;
 
-  update({ title, palette, scale, diverging = false, clipped = false, others = [] }: LegendContent): void {
+  update(content: LegendContent): void {
+    if (this.#shown && same(this.#shown, content)) return;
+    this.#shown = content;
+    this.#draw(content);
+  }
+
+  #draw({ title, palette, scale, diverging = false, clipped = false, others = [] }: LegendContent): void {
     const ramp = Float32Array.from({ length: 256 }, (_, index) => index / 255);
     const bar = imageOf(paintCells(ramp, 256, 1, { palette, scale: { kind: "linear", max: 1 }, missing: null }));
     bar.setAttribute("aria-hidden", "true");
@@ -48,4 +55,16 @@ export class Legend {
 
 function beyond(value: number, max: number): string {
   return value >= max ? "≥ " : value <= -max ? "≤ " : "";
+}
+
+function same(one: LegendContent, other: LegendContent): boolean {
+  return (
+    one.title === other.title &&
+    one.palette === other.palette &&
+    one.scale.kind === other.scale.kind &&
+    one.scale.max === other.scale.max &&
+    one.diverging === other.diverging &&
+    one.clipped === other.clipped &&
+    JSON.stringify(one.others) === JSON.stringify(other.others)
+  );
 }

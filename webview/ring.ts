@@ -1,4 +1,10 @@
+import type { ThemeKind } from "../src/core/colour.js";
 import type { Box } from "./cell-canvas.js";
+
+/** Colours of marks over cells: the line, and the halo that keeps it apart from any cell. */
+export function inks(theme: ThemeKind): readonly [line: string, halo: string] {
+  return theme === "dark" || theme === "hc-dark" ? ["#ffffff", "#000000"] : ["#000000", "#ffffff"];
+}
 
 /** A ring that can be seen on any colour: light within dark or the other way round. */
 export function ring(context: CanvasRenderingContext2D, box: Box, line: string, halo: string, width: number): void {

@@ -7,6 +7,7 @@ import { gain } from "./words.js";
 export class History {
   readonly element: HTMLElement;
   readonly #list = h("ul", { class: "history-list" });
+  #drawn = "";
   readonly #empty = h("p", { class: "quiet" }, "No head set yet. A search ends with one, or import a file.");
 
   constructor(
@@ -33,6 +34,10 @@ export class History {
   }
 
   update(entries: readonly HeadSetEntry[], shown: string | null): void {
+    // Ten snapshots a second come while a search runs, and the history is the same in all of them.
+    const drawn = JSON.stringify([entries, shown]);
+    if (drawn === this.#drawn) return;
+    this.#drawn = drawn;
     this.#empty.hidden = entries.length > 0;
     reconcile(
       this.#list,

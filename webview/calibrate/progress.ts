@@ -1,5 +1,6 @@
 import type { CalibratePanelState, Part } from "../../src/protocol/calibrate-panel.js";
 import { h } from "../dom.js";
+import { setText } from "../text.js";
 import { duration, measuredOn, signed } from "./words.js";
 
 const NAMES: Record<Part, { name: string; what: string }> = {
@@ -31,21 +32,25 @@ export class Progress {
       const share = finished ? 1 : total > 0 ? done / total : 0;
       row.fill.style.width = `${100 * share}%`;
       row.bar.setAttribute("aria-valuenow", String(Math.round(100 * share)));
-      row.count.textContent = total > 0 ? `${done} of ${total}` : finished ? "done" : "";
+      setText(row.count, total > 0 ? `${done} of ${total}` : finished ? "done" : "");
       row.item.dataset.state = finished ? "done" : run.part === part ? "now" : "waiting";
     }
     const running = phase === "running" || phase === "cancelling";
     const left = running && run.secondsLeft !== null ? `about ${duration(run.secondsLeft)} left` : "";
     const speed = running && run.promptsPerSecond > 0 ? `${run.promptsPerSecond.toFixed(1)} prompts a second` : "";
-    this.#facts.textContent = [`on ${measuredOn(run.place)}`, speed, `${run.forwardPasses.toLocaleString("en")} forward passes`, left]
-      .filter(Boolean)
-      .join(" · ");
+    setText(
+      this.#facts,
+      [`on ${measuredOn(run.place)}`, speed, `${run.forwardPasses.toLocaleString("en")} forward passes`, left].filter(Boolean).join(" · "),
+    );
     const { best } = run;
     const shown = best !== null && best.items !== undefined && phase !== "done" ? best : null;
     this.#best.hidden = shown === null;
-    this.#best.textContent = shown
-      ? `Best so far: ${shown.name}, ${shown.heads} heads, score ${signed(shown.difference)} (95 % ${signed(shown.interval[0])} to ${signed(shown.interval[1])}, n = ${shown.items}) on ${measuredOn(run.place)}; not yet confirmed.`
-      : "";
+    setText(
+      this.#best,
+      shown
+        ? `Best so far: ${shown.name}, ${shown.heads} heads, score ${signed(shown.difference)} (95 % ${signed(shown.interval[0])} to ${signed(shown.interval[1])}, n = ${shown.items}) on ${measuredOn(run.place)}; not yet confirmed.`
+        : "",
+    );
   }
 
   #add(part: Part): void {

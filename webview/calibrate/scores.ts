@@ -6,7 +6,8 @@ import { h } from "../dom.js";
 import { Legend } from "../legend.js";
 import { type Cell, stepTo } from "../paint/hit.js";
 import { paintCells } from "../paint/raster.js";
-import { ring } from "../ring.js";
+import { inks, ring } from "../ring.js";
+import { setText } from "../text.js";
 import { themeKind } from "../theme.js";
 import { describeScore } from "./describe.js";
 import { signed } from "./words.js";
@@ -83,8 +84,8 @@ export class Scores {
     this.#run = run;
     this.#chosen = new Set(chosen);
     if (!run) return;
-    this.#lastLayer.textContent = String(run.scores.layers - 1);
-    this.#lastHead.textContent = String(run.scores.heads - 1);
+    setText(this.#lastLayer, String(run.scores.layers - 1));
+    setText(this.#lastHead, String(run.scores.heads - 1));
     this.redraw();
     if (changed) this.#fillTable();
   }
@@ -117,17 +118,19 @@ export class Scores {
   #tell(): void {
     const run = this.#run;
     if (!run) return;
-    this.#readout.textContent = this.#cell
-      ? describeScore(run, this.#cell)
-      : "Squares: still racing. Filled dots: kept. Rings: in the chosen set. Point at a head to read its score.";
+    setText(
+      this.#readout,
+      this.#cell
+        ? describeScore(run, this.#cell)
+        : "Squares: still racing. Filled dots: kept. Rings: in the chosen set. Point at a head to read its score.",
+    );
   }
 
   #overlay(context: CanvasRenderingContext2D, boxOf: (area: Area) => Box): void {
     const run = this.#run;
     if (!run) return;
     const { layers, heads, states } = run.scores;
-    const bright = themeKind().endsWith("dark");
-    const [line, halo] = bright ? (["#ffffff", "#000000"] as const) : (["#000000", "#ffffff"] as const);
+    const [line, halo] = inks(themeKind());
     for (let at = 0; at < layers * heads; at++) {
       const box = boxOf({ row: Math.floor(at / heads), column: at % heads, rows: 1, columns: 1 });
       if (this.#chosen.has(at)) ring(context, inset(box, 1.5), line, halo, 1.5);

@@ -1,6 +1,7 @@
 import type { CalibratePanelDown, CalibratePanelState, CalibratePanelUp } from "../../src/protocol/calibrate-panel.js";
 import { progressRing } from "../controls.js";
 import { h } from "../dom.js";
+import { setText } from "../text.js";
 import { onThemeChange } from "../theme.js";
 import { EvidenceTable } from "./evidence.js";
 import { Form } from "./form.js";
@@ -13,6 +14,9 @@ export interface CalibratePort {
   post(message: CalibratePanelUp): void;
   navigation: CalibrateNavigation;
 }
+
+/** Events of a running search come ten a second; nobody reads numbers that fast. */
+const BETWEEN_DRAWS_MS = 250;
 
 /** The calibrate panel: draws the newest snapshot. It keeps nothing of a search itself, so a reload or a hidden panel loses nothing. */
 export class CalibrateView {
@@ -27,7 +31,8 @@ export class CalibrateView {
   readonly #evidence = new EvidenceTable();
   readonly #history: History;
   #state: CalibratePanelState | null = null;
-  #frame = 0;
+  #timer = 0;
+  #drawn = 0;
 
   constructor(private readonly port: CalibratePort) {
     const post = (message: CalibratePanelUp) => port.post(message);
@@ -69,23 +74,27 @@ export class CalibrateView {
       this.#notice.textContent = message.message;
       return;
     }
+    const running = this.#state?.phase === "running" && message.state.phase === "running";
     this.#state = message.state;
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.#draw();
-    });
+    clearTimeout(this.#timer);
+    const wait = running ? Math.max(0, this.#drawn + BETWEEN_DRAWS_MS - performance.now()) : 0;
+    if (wait === 0) this.#draw();
+    else this.#timer = window.setTimeout(() => this.#draw(), wait);
   }
 
   #draw(): void {
     const state = this.#state;
     if (!state) return;
+    this.#drawn = performance.now();
     const { navigation } = this.port;
     const busy = state.phase === "starting" || state.phase === "running" || state.phase === "cancelling";
-    this.#model.textContent = state.model
-      ? `${state.model.name}, ${state.model.layers} layers × ${state.model.heads} heads`
-      : "No model is loaded.";
-    this.#busy.hidden = !busy;
-    if (this.#verdict.textContent !== state.message) this.#verdict.textContent = state.message;
+    setText(
+      this.#model,
+      state.model ? `${state.model.name}, ${state.model.layers} layers × ${state.model.heads} heads` : "No model is loaded.",
+    );
+    // While it runs the bars move; a ring that turns as well would cost more than the whole panel.
+    this.#busy.hidden = state.phase !== "starting" && state.phase !== "cancelling";
+    setText(this.#verdict, state.message);
     this.#verdict.dataset.phase = state.phase === "done" ? (state.helps ? "helps" : "does-not-help") : state.phase;
     this.#form.update(state, navigation);
     this.#progress.update(state);

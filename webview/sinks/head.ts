@@ -10,7 +10,7 @@ import { type Cell, stepTo } from "../paint/hit.js";
 import { paintCells } from "../paint/raster.js";
 import { type Fetch, Tiles, type TileWish } from "../paint/tiles.js";
 import { isWhole, pan, reveal, type Viewport, whole, zoom } from "../paint/viewport.js";
-import { ring } from "../ring.js";
+import { inks, ring } from "../ring.js";
 import { Columns } from "./columns.js";
 import { areaOf, describeCell, readCell, stageValues } from "./matrix.js";
 import type { ReadModel } from "./model.js";
@@ -292,7 +292,7 @@ export class HeadView {
     const head = model?.navigation.head;
     if (!model || !head) return;
     const bright = model.theme === "dark" || model.theme === "hc-dark";
-    const [line, halo] = bright ? ["#ffffff", "#000000"] : ["#000000", "#ffffff"];
+    const [line, halo] = inks(model.theme);
     const tokens = model.reading.map.tokens.length;
     if (this.#band !== null) {
       const box = boxOf({ row: 0, column: this.#band, rows: tokens, columns: 1 });
@@ -315,6 +315,6 @@ export class HeadView {
       width: Math.max(least, box.width),
       height: Math.max(least, box.height),
     };
-    ring(context, grown, line as string, halo as string, model.navigation.lock ? 2 : 1);
+    ring(context, grown, line, halo, model.navigation.lock ? 2 : 1);
   }
 }

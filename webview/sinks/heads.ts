@@ -1,4 +1,4 @@
-import { sequentialPalette, type ThemeKind } from "../../src/core/colour.js";
+import { sequentialPalette } from "../../src/core/colour.js";
 import { largest, readable, type Scale } from "../../src/core/scale.js";
 import type { Head } from "../../src/protocol/calibration.js";
 import { type Area, type Box, CellCanvas, imageOf } from "../cell-canvas.js";
@@ -7,7 +7,7 @@ import { h } from "../dom.js";
 import { Legend } from "../legend.js";
 import { stepTo } from "../paint/hit.js";
 import { paintCells } from "../paint/raster.js";
-import { ring } from "../ring.js";
+import { inks, ring } from "../ring.js";
 import { type ReadModel, tokenName } from "./model.js";
 import type { SinkNavigation } from "./navigation.js";
 
@@ -123,7 +123,7 @@ export class Heads {
     const model = this.#model;
     if (!model) return;
     const { heads } = model.reading.map;
-    const { line, ink } = inks(model.theme);
+    const [line, ink] = inks(model.theme);
     const cell = (head: Head) => boxOf({ row: head[0], column: head[1], rows: 1, columns: 1 });
     for (const at of this.#calibrated) markCalibrated(context, cell([Math.floor(at / heads), at % heads]), ink, line);
     if (model.navigation.head) ring(context, cell(model.navigation.head), line, ink, 2);
@@ -145,10 +145,6 @@ export function describeHead({ reading }: ReadModel, head: Head, calibrated: Rea
   return hideInitial
     ? `${name}: ${mass} of its attention goes to ${later}; the ${initial} is left out.${mark}`
     : `${name}: ${mass} of its attention goes to ${positions.length === 0 ? "" : `${later} and `}the ${initial}.${mark}`;
-}
-
-function inks(theme: ThemeKind): { line: string; ink: string } {
-  return theme === "dark" || theme === "hc-dark" ? { line: "#ffffff", ink: "#000000" } : { line: "#000000", ink: "#ffffff" };
 }
 
 function markCalibrated(context: CanvasRenderingContext2D, box: Box, halo: string, line: string): void {
