@@ -53,6 +53,11 @@ export function toHtml(
 <h1>${escapeXml(title)}</h1>
 ${subtitle ? `<p class="quiet">${escapeXml(subtitle)}</p>` : ""}
 <p class="note">${escapeXml(NOT_AN_EXPLANATION)}</p>
+<section aria-labelledby="prompt-title">
+<h2 id="prompt-title">Prompt, ${data.tokens.length} tokens</h2>
+<p class="quiet" id="legend"></p>
+<div id="tokens" tabindex="0" role="group" aria-labelledby="prompt-title"></div>
+</section>
 <div class="columns">
 <section aria-labelledby="heads-title">
 <h2 id="heads-title">Heads</h2>
@@ -63,15 +68,10 @@ ${subtitle ? `<p class="quiet">${escapeXml(subtitle)}</p>` : ""}
 </section>
 <section aria-labelledby="sinks-title">
 <h2 id="sinks-title">Sinks of this head</h2>
-<div class="scroll" tabindex="0" role="region" aria-labelledby="sinks-title"><table><thead><tr><th scope="col">key</th><th scope="col">token</th><th scope="col">column mean</th><th scope="col">role</th></tr></thead><tbody id="sinks"></tbody></table></div>
+<div class="scroll" tabindex="0" role="region" aria-label="Table of sinks"><table><thead><tr><th scope="col">key</th><th scope="col">token</th><th scope="col">column mean</th><th scope="col">role</th></tr></thead><tbody id="sinks"></tbody></table></div>
 </section>
 ${nextTokens(data)}
 </div>
-<section aria-labelledby="prompt-title">
-<h2 id="prompt-title">Prompt, ${data.tokens.length} tokens</h2>
-<p class="quiet" id="legend"></p>
-<div id="tokens"></div>
-</section>
 </main>
 <script type="application/json" id="data">${JSON.stringify(payload).replaceAll("<", "\\u003c")}</script>
 <script>${PAGE_SCRIPT}</script>

@@ -7,12 +7,12 @@ body { margin: 0; background: var(--paper); color: var(--ink); font: 14px/1.5 sy
 main { max-width: 1100px; margin: 0 auto; padding: 24px; }
 h1 { font-size: 22px; margin: 0; } h2 { font-size: 15px; margin: 0 0 4px; }
 .quiet, .note { color: var(--quiet); margin: 0 0 8px; } .note { border-left: 3px solid var(--accent); padding-left: 10px; margin: 12px 0 20px; }
-.columns { display: flex; flex-wrap: wrap; gap: 32px; margin-bottom: 24px; }
+.columns { display: flex; flex-wrap: wrap; gap: 32px; margin: 24px 0; }
 canvas { image-rendering: pixelated; border: 1px solid var(--line); cursor: crosshair; } canvas:focus-visible { outline: 2px solid var(--accent); }
 table { border-collapse: collapse; } th, td { text-align: left; padding: 2px 14px 2px 0; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--quiet); } code, #tokens { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 .scroll { max-height: 320px; overflow: auto; } .pair { display: flex; gap: 24px; }
-#tokens { line-height: 1.9; } #tokens span { padding: 1px 2px; border-radius: 3px; margin-right: 1px; } #tokens span.sink { box-shadow: inset 0 -2px var(--accent); }
+#tokens { line-height: 1.9; overflow-wrap: anywhere; max-height: 320px; overflow: auto; } #tokens span { padding: 1px 2px; border-radius: 3px; margin-right: 1px; } #tokens span.end::after { content: "\\a"; white-space: pre; } #tokens span.sink { box-shadow: inset 0 -2px var(--accent); }
 button { font: inherit; color: inherit; background: none; border: 1px solid var(--line); border-radius: 4px; padding: 3px 10px; cursor: pointer; }
 `;
 
@@ -42,20 +42,21 @@ export const PAGE_SCRIPT = `"use strict";
   };
   const top = (values) => values.reduce((a, b) => Math.max(a, b), 1e-6);
   const grid = document.getElementById("grid");
-  const cell = Math.max(6, Math.min(20, Math.floor(400 / Math.max(layers, heads))));
-  grid.width = heads * cell; grid.height = layers * cell;
+  const wide = Math.max(4, Math.min(40, Math.floor(380 / heads))), high = Math.max(4, Math.min(18, Math.floor(380 / layers)));
+  grid.width = heads * wide; grid.height = layers * high;
   let chosen = -1;
   function draw() {
     const paint = grid.getContext("2d"), max = top(masses);
-    masses.forEach((mass, h) => { paint.fillStyle = colour(mass, max); paint.fillRect((h % heads) * cell, Math.floor(h / heads) * cell, cell, cell); });
+    masses.forEach((mass, h) => { paint.fillStyle = colour(mass, max); paint.fillRect((h % heads) * wide, Math.floor(h / heads) * high, wide, high); });
     if (chosen >= 0) {
       paint.lineWidth = 2; paint.strokeStyle = dark.matches ? "#fff" : "#000";
-      paint.strokeRect((chosen % heads) * cell + 1, Math.floor(chosen / heads) * cell + 1, cell - 2, cell - 2);
+      paint.strokeRect((chosen % heads) * wide + 1, Math.floor(chosen / heads) * high + 1, wide - 2, high - 2);
     }
     const row = chosen < 0 ? average : means.subarray(chosen * keys, (chosen + 1) * keys), most = top(row);
     document.getElementById("chosen").textContent = chosen < 0 ? "Average over all heads." :
       "Layer " + Math.floor(chosen / heads) + ", head " + (chosen % heads) + ": mass on later sinks " + masses[chosen].toFixed(3) + ".";
     document.getElementById("legend").textContent = "Coloured by column mean, 0 to " + most.toFixed(3) + "; underlined: above the threshold of " + data.limit.toPrecision(3) + ".";
+    document.getElementById("sinks-title").textContent = chosen < 0 ? "Tokens above the threshold on average" : "Sinks of this head";
     const spans = document.getElementById("tokens").children, body = document.getElementById("sinks");
     body.replaceChildren();
     let seen = false;
@@ -69,7 +70,7 @@ export const PAGE_SCRIPT = `"use strict";
     }
   }
   const tokens = document.getElementById("tokens");
-  for (const text of data.tokens) { const span = document.createElement("span"); span.textContent = text; tokens.append(span); }
+  for (const text of data.tokens) { const span = document.createElement("span"); span.textContent = text; span.className = text.includes("\\u23ce") ? "end" : ""; tokens.append(span); }
   grid.addEventListener("click", (event) => {
     const box = grid.getBoundingClientRect();
     const head = Math.min(heads - 1, Math.floor((event.clientX - box.left) / box.width * heads)), layer = Math.min(layers - 1, Math.floor((event.clientY - box.top) / box.height * layers));
