@@ -6,7 +6,7 @@ import { table } from "./table.js";
 
 export const bench: Command = {
   does: "overhead of calibration: prefill, decode, capture, abort, memory",
-  usage: "[--phases prefill,decode,abort,memory] [--lengths 512,2048] [--depths 1024,4096] [--shares 0.2,1] [--rounds N]",
+  usage: "[--phases prefill,decode,abort,memory,splits] [--lengths 512,2048] [--depths 1024,4096] [--shares 0.2,1] [--rounds N]",
   flags: {
     phases: { type: "string" },
     lengths: { type: "string" },
@@ -30,7 +30,7 @@ export const bench: Command = {
   },
 };
 
-const PHASES = ["prefill", "decode", "abort", "memory"] as const;
+const PHASES = ["prefill", "decode", "abort", "memory", "splits"] as const;
 
 function unknown(phase: string): never {
   throw new ActError("usage", `--phases must be among ${PHASES.join(", ")}, not "${phase}".`);
@@ -42,7 +42,9 @@ function describe({ phase, tokens, headShare, ratio, interval }: BenchRow): stri
       ? (value: number) => `${value.toFixed(0)} ms`
       : phase === "memory"
         ? (value: number) => `${(value / 2 ** 20).toFixed(1)} MiB`
-        : (value: number) => value.toFixed(3);
+        : phase === "splits"
+          ? (value: number) => value.toFixed(0)
+          : (value: number) => value.toFixed(3);
   return [phase, String(tokens), `${Math.round(headShare * 100)} %`, show(ratio), `${show(interval[0])} to ${show(interval[1])}`];
 }
 

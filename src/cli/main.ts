@@ -15,6 +15,8 @@ import { sinks } from "./sinks.js";
 /** The headless command: the same engine process as in the editor, reached over the same wire. */
 const commands: Record<string, Command> = { doctor, complete, infill, logits, sinks, calibrate, evaluate, "mt-bench": mtBench, bench };
 
+// A reader that has seen enough (`| head`) ends the command; the engine ends with it.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(args: string[]): Promise<number> {
@@ -65,10 +67,10 @@ async function run(command: Command, flags: Parameters<Command["run"]>[1], posit
   }
 }
 
-/** Resolves when the terminal or pipe has taken it; a reader that went away is not our failure. */
+/** Resolves when the terminal or pipe has taken it. */
 function print(text: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    process.stdout.write(text, (error) => (error && (error as NodeJS.ErrnoException).code !== "EPIPE" ? reject(error) : resolve()));
+  return new Promise((resolve) => {
+    process.stdout.write(text, () => resolve());
   });
 }
 
