@@ -2,12 +2,13 @@ import { randomUUID } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { ActError } from "../protocol/errors.js";
+import { makeFolder } from "./folder.mjs";
 
 /** Writes the whole file or nothing: a reader sees the old content or the new one. Creates the folder. Errors: `store`. */
 export async function writeFileAtomic(file: string, content: string | Uint8Array): Promise<void> {
   const draft = `${file}.${randomUUID()}.tmp`;
   try {
-    await fs.mkdir(path.dirname(file), { recursive: true });
+    await makeFolder(path.dirname(path.resolve(file)));
     const handle = await fs.open(draft, "wx");
     try {
       await handle.writeFile(content);
@@ -36,6 +37,8 @@ export function storeError(error: unknown, file: string): unknown {
       });
     case "EISDIR":
       return new ActError("store", `${file} is a folder, not a file.`, { cause: error });
+    case "ENOENT":
+      return new ActError("store", `${file} cannot be written: its folder does not exist and cannot be made.`, { cause: error });
     case "ENOTDIR":
     case "EEXIST":
       return new ActError("store", `${file} cannot be written: part of its path is not a folder.`, { cause: error });

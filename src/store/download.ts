@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
 import { ActError } from "../protocol/errors.js";
 import { storeError, writeFileAtomic } from "./atomic.js";
+import { makeFolder } from "./folder.mjs";
 import { withLock } from "./lock.mjs";
 
 export interface DownloadOptions {
@@ -56,7 +57,7 @@ export async function download(options: DownloadOptions): Promise<{ bytes: numbe
   const { file, signal, retries = 3, retryDelayMs = 1000 } = options;
   checkUrl(options.url);
   try {
-    await fs.mkdir(path.dirname(file), { recursive: true });
+    await makeFolder(path.dirname(path.resolve(file)));
     return await withLock(
       `${file}.lock`,
       async () => {

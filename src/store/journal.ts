@@ -6,6 +6,7 @@ import path from "node:path";
 import * as v from "valibot";
 import { ActError } from "../protocol/errors.js";
 import { storeError } from "./atomic.js";
+import { makeFolder } from "./folder.mjs";
 import { tryLock } from "./lock.mjs";
 
 const HeaderSchema = v.object({
@@ -50,7 +51,7 @@ export class Journal {
   ): Promise<{ journal: Journal; records: unknown[] }> {
     const full: JournalHeader = { journal: 1, ...header };
     try {
-      await fs.mkdir(path.dirname(path.resolve(file)), { recursive: true });
+      await makeFolder(path.dirname(path.resolve(file)));
       const lock = await tryLock(`${file}.lock`);
       if (!lock) throw new ActError("usage", `Another run is writing the journal ${file}. Wait for it, stop it, or choose another file.`);
       try {

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
+import { makeFolder } from "./folder.mjs";
 
 const BEAT_MS = 5_000;
 /** A holder that was not seen for this long is dead, wherever it ran. */
@@ -19,7 +20,7 @@ const POLL_MS = 250;
  */
 export async function tryLock(file) {
   const token = randomUUID();
-  await fs.mkdir(path.dirname(file), { recursive: true });
+  await makeFolder(path.dirname(path.resolve(file)));
   // A hard link puts the complete file there in one step, so nobody ever reads a half-written holder.
   const draft = `${file}.${token}`;
   await fs.writeFile(draft, JSON.stringify({ pid: process.pid, host: os.hostname(), token }));
