@@ -7,7 +7,9 @@ import { tracked } from "./tracked.js";
 const BINARY = /\.(png|gif|ico|woff2?|gguf|vsix|bin)$/;
 const texts = tracked()
   .filter((file) => !BINARY.test(file))
-  .map((file) => ({ file, lines: fs.readFileSync(file, "utf8").split("\n") }));
+  .map((file) => ({ file, lines: fs.readFileSync(file, "utf8").split("\n") }))
+  // Of a patch, what it adds: the lines around are upstream's.
+  .map(({ file, lines }) => ({ file, lines: file.endsWith(".patch") ? lines.map((line) => (line.startsWith("+") ? line : "")) : lines }));
 
 /** `file:line: text` of every line that matches. */
 function findings(pattern: RegExp, except: (file: string) => boolean = () => false): string[] {
