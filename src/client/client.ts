@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
+import { setPriority } from "node:os";
 import { IPCMessageReader, IPCMessageWriter } from "vscode-jsonrpc/node";
 import {
   type EngineEvents,
@@ -18,6 +19,8 @@ export interface EngineClientOptions {
   /** The engine bundle, dist/engine.mjs. */
   entry: string;
   env?: NodeJS.ProcessEnv;
+  /** Scheduling priority of the process, as for `os.setPriority`; default: that of this one. */
+  priority?: number;
   onLog?(level: EngineEvents["log"]["level"], text: string): void;
   onState?(state: EngineState): void;
   onHeartbeat?(beat: EngineEvents["heartbeat"]): void;
@@ -159,6 +162,8 @@ export class EngineClient {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     this.child = child;
+    // At once: threads take the priority that their process has when they are made.
+    if (this.options.priority !== undefined && child.pid !== undefined) setPriority(child.pid, this.options.priority);
     let stderr = "";
     child.stderr?.on("data", (chunk: Buffer) => {
       stderr = (stderr + chunk.toString("utf8")).slice(-STDERR_TAIL);

@@ -176,6 +176,8 @@ export class Engine implements vscode.Disposable {
 
   private createClient(): EngineClient {
     return new EngineClient({
+      // The model may use every core: where the editor wants one too, it gets three quarters of it.
+      priority: 5,
       entry: vscode.Uri.joinPath(this.context.extensionUri, "dist", "engine.mjs").fsPath,
       // llama.cpp says a great deal while it loads: that is for those who look for it.
       onLog: (level, text) => this.log[level === "info" ? "debug" : level](text.trimEnd()),
