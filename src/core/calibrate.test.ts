@@ -205,6 +205,11 @@ test("progress: parts in order, counts that add up, ranked heads early", async (
   const parts = [...new Set(progress.map(({ part }) => part))];
   assert.deepEqual(parts, ["baseline", "choose", "validate", "confirm"]);
   assert.ok(progress.every(({ done, total, forwardPasses }) => done <= total && forwardPasses > 0));
+  const first = progress.findIndex(({ heads }) => heads.length > 0);
+  assert.ok(
+    first >= 0 && progress[first] !== undefined && progress[first].forwardPasses < 20,
+    "the first ranked heads come after a few prompts",
+  );
   const early = progress
     .filter(({ part }) => part === "choose")
     .slice(0, 20)

@@ -94,19 +94,24 @@ class Search {
 
   async *run(): AsyncGenerator<SearchEvent, SearchResult | null> {
     yield* this.settlePlan();
-    const { choose } = this.parts;
     if (this.options.shard) {
       yield* this.runShard(this.options.shard);
       return null;
     }
-    yield* this.watch("baseline", choose.length, this.memory.needBaselines(choose, this.signal));
-    this.grades = gradesFor(
-      this.scorer.metric,
-      choose.map((item) => this.memory.baselineOf(item)),
-    );
     const candidates = this.options.exhaustive ? yield* this.exhaustive() : yield* this.fast();
     const winner = yield* this.validate(candidates);
     return yield* this.confirm(winner);
+  }
+
+  /** Baselines of choosing prompts, and the grades that are scaled by them. */
+  private async *baselines(items: readonly number[]): AsyncGenerator<SearchEvent> {
+    const { memory, parts, scorer } = this;
+    const known = () => parts.choose.filter((item) => memory.knows(item));
+    yield* this.watch("baseline", parts.choose.length, memory.needBaselines(items, this.signal), () => known().length);
+    this.grades = gradesFor(
+      scorer.metric,
+      items.map((item) => memory.baselineOf(item)),
+    );
   }
 
   /** Sizes of the parts: asked for, or what the budget allows at the pace of the first prompts. */
@@ -146,6 +151,7 @@ class Search {
 
   private async *exhaustive(): AsyncGenerator<SearchEvent, Candidate[]> {
     const { choose } = this.parts;
+    yield* this.baselines(choose);
     for (const [done, item] of choose.entries()) {
       yield* this.watch("choose", choose.length, this.memory.needScores(singleJobs(this.scorer.eligible, [item]), this.signal), () => done);
     }
@@ -156,15 +162,22 @@ class Search {
 
   private async *fast(): AsyncGenerator<SearchEvent, Candidate[]> {
     const { choose } = this.parts;
-    const { memory, grades, signal, plan } = this;
+    const { memory, signal, plan } = this;
     const measured = choose.slice(
       0,
       plan.rungs.reduce((sum, rung) => sum + rung.prompts, 0),
     );
-    const prompts = measured.length;
-    const race = raceSingles(memory, choose, plan.rungs, grades, this.racing, signal);
     const seen = () => measured.filter((item) => memory.outcomesKnown(item)).length;
-    yield* this.watch("choose", prompts, race, seen, measured);
+    // The first leg needs the baselines of its own prompts only: so there is a ranking to look at soon.
+    const opening = measured.slice(0, plan.rungs[0]?.prompts);
+    for (const [items, rungs] of [
+      [opening, plan.rungs.slice(0, 1)],
+      [choose, plan.rungs],
+    ] as const) {
+      yield* this.baselines(items);
+      yield* this.watch("choose", measured.length, raceSingles(memory, items, rungs, this.grades, this.racing, signal), seen, measured);
+    }
+    const { grades } = this;
     let candidates = candidateSets(memory, measured, choose, grades);
     yield this.rankingOf(measured, candidates);
 
