@@ -4,6 +4,7 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { type BuildOptions, build } from "esbuild";
 import { ActError } from "../protocol/errors.js";
+import { writeFileAtomic } from "../store/atomic.js";
 import type { BuildContext } from "./context.js";
 import { listFiles } from "./files.js";
 
@@ -50,7 +51,11 @@ export async function bundleProduct(context: BuildContext, only?: string[]): Pro
   for (const { entry, out, options } of bundles) {
     if (!existsSync(path.join(context.root, entry)))
       throw new ActError("internal", `The bundle ${out} has no source: ${entry} is missing.`);
-    await build({ ...options, define, absWorkingDir: context.root, entryPoints: [entry], outfile: path.join(context.root, "dist", out) });
+    const outfile = path.join(context.root, "dist", out);
+    const { outputFiles } = await build({ ...options, define, absWorkingDir: context.root, entryPoints: [entry], outfile, write: false });
+    // Whole and only where something changed: an engine may be starting from the file right now.
+    for (const file of outputFiles)
+      if ((await fs.readFile(file.path, "utf8").catch(() => null)) !== file.text) await writeFileAtomic(file.path, file.contents);
   }
 }
 
