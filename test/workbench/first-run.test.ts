@@ -15,7 +15,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
   const sha256 = DEFAULT_MODEL.sha256 ?? "";
 
   before(async () => {
-    server = await serveModel(modelPath(DEFAULT_MODEL), sha256, { cutAt: 20e6, bytesPerSecond: 25e6 });
+    server = await serveModel(modelPath(DEFAULT_MODEL), sha256, { cutAt: 20e6, bytesPerSecond: 15e6 });
     driver = await Driver.open({
       name: "first-run",
       vsix: await vsix(),
@@ -67,6 +67,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
     await driver.screenshot("downloading");
     while (server.ranges.length < 2) await driver.page.waitForTimeout(100);
     assert.match(server.ranges[1] ?? "", /^bytes=\d{7,}-/, "went on where the connection broke");
+    await driver.notification(/[3-9]\d MB of 98 MB/).waitFor();
     const toast = driver.notification(/Downloading SmolLM2/);
     await driver.press(toast, "Cancel");
     const paused = driver.notification(/paused at \d+ %/);
@@ -75,7 +76,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
     await driver.press(paused, "Resume");
     while (server.ranges.length < 3) await driver.page.waitForTimeout(100);
     const from = Number(/\d+/.exec(server.ranges[2] ?? "")?.[0] ?? 0);
-    assert.ok(from > 20e6, `went on at ${from}`);
+    assert.ok(from > 25e6, `went on at ${from}`);
     await driver.status(/smol/i).waitFor({ timeout: 60_000 });
     await driver.screenshot("model-ready");
   });
