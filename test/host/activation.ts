@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import * as v from "valibot";
 import * as vscode from "vscode";
 import { settingSchemas } from "../../src/host/settings.js";
@@ -33,6 +35,13 @@ test("every contributed command is registered and titled", async () => {
     assert.ok(title.length > 3);
     assert.equal(category, "ACT");
   }
+});
+
+test("every picture and icon that package.json names is there", () => {
+  const extension = vscode.extensions.getExtension(EXTENSION);
+  const names = [...JSON.stringify(extension?.packageJSON).matchAll(/"(media\/[^"]+)"/g)].map((match) => match[1] ?? "");
+  assert.ok(names.length >= 5);
+  for (const name of names) assert.ok(existsSync(join(extension?.extensionPath ?? "", name)), name);
 });
 
 test("settings: package.json and the schemas name the same ones, and every default and limit fits", () => {
