@@ -15,6 +15,8 @@ const DEFAULT_SEGMENT = 4096;
 const DEFAULT_SEQUENCES = 3;
 /** The longest tokens of the vocabularies in use are runs of this many spaces. */
 const MOST_CHARACTERS_PER_TOKEN = 256;
+/** A segment context larger than this is not kept for the next request. */
+const MOST_SPARE_BYTES = 512 * 2 ** 20;
 const CONTEXT_SLACK = 64 * 2 ** 20;
 
 interface Slot {
@@ -188,7 +190,7 @@ export class Model {
     try {
       return await work(context);
     } finally {
-      if (this.spare) await context.dispose();
+      if (this.spare || context.bytes > MOST_SPARE_BYTES) await context.dispose();
       else this.spare = context;
     }
   }
