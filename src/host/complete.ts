@@ -16,6 +16,9 @@ import type { Settings } from "./settings.js";
 /** Characters per token to reckon with; the engine cuts to the exact budget. */
 const CHARACTERS = 4;
 
+/** Where people write: not output, diffs or our own documents. */
+const SCHEMES = new Set(["file", "untitled", "vscode-remote", "vscode-notebook-cell", "vscode-userdata", "vscode-scm"]);
+
 interface Place {
   document: vscode.TextDocument;
   cursor: CursorText;
@@ -52,6 +55,7 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
     context: vscode.InlineCompletionContext,
     token: vscode.CancellationToken,
   ): Promise<vscode.InlineCompletionItem[]> {
+    if (!SCHEMES.has(document.uri.scheme)) return [];
     const started = performance.now();
     const invoked = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
     if (!invoked) this.debounce.key(started);

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import * as vscode from "vscode";
+import { toMessages } from "../../src/host/language-model.js";
 import { test, until } from "./harness.js";
 import { openWith, services, withSetting } from "./services.js";
 
@@ -92,6 +93,21 @@ test("other extensions reach the model through VS Code's language model API", as
   assert.ok(parts > 1, "streams");
   assert.ok(text.trim().length > 0);
 }, 120_000);
+
+test("tool calls and their results keep their places in a conversation", () => {
+  const call = new vscode.LanguageModelToolCallPart("c1", "weather", { city: "Delft" });
+  const result = new vscode.LanguageModelToolResultPart("c1", [new vscode.LanguageModelTextPart("rain")]);
+  const messages = [
+    vscode.LanguageModelChatMessage.User("How is the weather?"),
+    vscode.LanguageModelChatMessage.Assistant([new vscode.LanguageModelTextPart("Let me look."), call]),
+    vscode.LanguageModelChatMessage.User([result]),
+  ].flatMap((m) => toMessages({ role: m.role, content: m.content, name: undefined }));
+  assert.deepEqual(messages, [
+    { role: "user", content: "How is the weather?" },
+    { role: "assistant", content: "Let me look.", toolCalls: [{ id: "c1", name: "weather", arguments: { city: "Delft" } }] },
+    { role: "tool", content: "rain", toolCallId: "c1" },
+  ]);
+});
 
 test("a killed engine rejects what is pending, and is back with its model in under two seconds", async () => {
   const { chat, engine } = await services();

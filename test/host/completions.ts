@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import * as vscode from "vscode";
 import { test, until } from "./harness.js";
-import { openWith, services, withSetting } from "./services.js";
+import { openWith, services, withSetting, workspaceFolder } from "./services.js";
 
 /** Asks the provider as the editor does. */
 async function ask(editor: vscode.TextEditor): Promise<vscode.InlineCompletionItem[]> {
@@ -82,6 +84,26 @@ test("paused languages, files and secrets get nothing, and the record says why",
   assert.deepEqual(await ask(await openWith(".env", "KEY=‸")), []);
   assert.match(record.all.at(-1)?.reason ?? "", /secrets/);
 });
+
+test("what a file imports is context; what git ignores and what may be secret is not", async () => {
+  const { record } = await services();
+  const folder = workspaceFolder();
+  writeFileSync(join(folder, ".gitignore"), "private.py\n");
+  writeFileSync(join(folder, "tax_rates.py"), "def tax_rate_of(country):\n    return {'NL': 0.21, 'DE': 0.19}[country]\n");
+  await openWith("private.py", "def tax_rate_of(country, secret):\n    return secret\n");
+  await openWith(".env", "TAX_RATE_OF_COUNTRY=1\ntax_rate_of=2\nother=3\n");
+  const editor = await openWith(
+    "invoice.py",
+    "from tax_rates import tax_rate_of\n\n\ndef with_tax(amount, country):\n    return amount * (1 + tax_rate_of(‸\n",
+  );
+  const files = await until("the imported file is in the context", async () => {
+    await editor.edit((edit) => edit.insert(editor.selection.active, " "));
+    await ask(editor);
+    const context = record.all.at(-1)?.context?.map((c) => c.file) ?? [];
+    return context.includes("tax_rates.py") ? context : null;
+  });
+  assert.ok(!files.includes("private.py") && !files.includes(".env") && !files.includes("invoice.py"), files.join(", "));
+}, 90_000);
 
 test("every odd cursor place and text is survived", async () => {
   const { record } = await services();
