@@ -33,6 +33,7 @@ export interface AddonContext {
   actHeadCapture?(): Float32Array;
   actSetLayerInputs?(on: boolean): void;
   actStateSize?(): number;
+  actGraphSplits?(): number;
   actLayerInput?(layer: number, tokens: number): Float32Array;
 }
 export interface NativeCalibration {

@@ -16,6 +16,7 @@ const UBATCH = 512;
 const DECODE_STEPS = 16;
 const ABORT_TRIALS = 24;
 const ABORT_TOKENS = 4096;
+const SPLIT_TOKENS = 16;
 const MEMORY_LENGTHS = [512, 2048, 8192];
 
 /**
@@ -50,6 +51,7 @@ export const bench: Handler<"bench"> = async (engine, params, call) =>
     if (wanted("abort")) await abort(model, turn, add);
     const sizes = MEMORY_LENGTHS.filter((size) => size <= model.info.contextSize);
     for (const length of wanted("memory") ? sizes : []) await memory(model, turn, length, add);
+    if (wanted("splits")) await splits(model, turn, add);
     return { rows };
   });
 
@@ -152,6 +154,21 @@ async function memory(model: Model, turn: Turn, length: number, add: Add): Promi
     const without = await peak(null);
     const extra = Math.max(0, (await peak(calibration)) - without);
     add({ phase: "memory", tokens: length, headShare: 1, ratio: extra, interval: [extra, extra] });
+  });
+}
+
+/** Parts that the graph of a short segment is cut into, without calibration and with all heads. A stock binary does not tell. */
+async function splits(model: Model, turn: Turn, add: Add): Promise<void> {
+  const tokens = benchTokens(model, SPLIT_TOKENS);
+  await model.withSegments({ segment: SPLIT_TOKENS }, async (context) => {
+    if (!context.patched) return;
+    const count = async (given: Calibration | null) => {
+      await evaluate(context, tokens, given, turn);
+      return context.graphSplits;
+    };
+    const without = await count(null);
+    const all = await count(calibrationOf(model, 1));
+    add({ phase: "splits", tokens: SPLIT_TOKENS, headShare: 1, ratio: all - without, interval: [without, all] });
   });
 }
 

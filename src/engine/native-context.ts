@@ -60,6 +60,11 @@ export class NativeContext {
     return this.addon.actStateSize?.() ?? 0;
   }
 
+  /** Parts that the last decode's graph was cut into, one device each; 0 with a stock binary, which does not tell. */
+  get graphSplits(): number {
+    return this.addon.actGraphSplits?.() ?? 0;
+  }
+
   /**
    * One llama_decode of at most `ubatch` tokens. Resolves to false when aborted (the caller then drops the cells it added).
    * @throws ActError `context-overflow` when a sequence has no cells left, `usage` for a bad batch.

@@ -358,7 +358,7 @@ export interface MtBenchParams {
 
 export interface BenchParams {
   /** Default: all. `capture` is measured with `prefill`. */
-  phases?: ("prefill" | "decode" | "abort" | "memory")[];
+  phases?: ("prefill" | "decode" | "abort" | "memory" | "splits")[];
   lengths?: number[];
   depths?: number[];
   shares?: number[];
@@ -367,10 +367,13 @@ export interface BenchParams {
 
 export interface BenchRow {
   backend: BackendName;
-  phase: "prefill" | "decode" | "capture" | "abort" | "memory";
+  phase: "prefill" | "decode" | "capture" | "abort" | "memory" | "splits";
   tokens: number;
   headShare: number;
-  /** ACT on against off in the same interleaved run: ratio of median speeds (p95 in ms for `abort`, bytes for `memory`). */
+  /**
+   * ACT on against off in the same interleaved run: ratio of median speeds (p95 in ms for `abort`, bytes for `memory`). `splits`: how many more
+   * parts the graph is cut into, each cut a copy between devices; the interval is the parts without and with.
+   */
   ratio: number;
   interval: [number, number];
 }

@@ -55,12 +55,15 @@ export interface OpInput {
   matrixRows?: number;
   matrixColumns?: number;
   pool?: number;
+  /** Runs the op this often again and tells the milliseconds of each. */
+  repeats?: number;
 }
 
 export interface OpOutput {
   o: Float32Array;
   state: Float32Array;
   matrix?: Float32Array;
+  milliseconds?: Float32Array;
 }
 
 export interface Device {

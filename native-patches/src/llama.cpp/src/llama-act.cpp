@@ -429,6 +429,10 @@ void llama_act_watch(llama_context * ctx, bool on) {
 
 void llama_act_set_window(llama_context * ctx, const llama_act_window & window) {
     llama_act * act = act_of(ctx);
+    ctx->synchronize();
+    if (act->on_cpu.erase(act->window.layer) > 0) { // perhaps only for the window: the next graph asks the device again
+        act->resize(act->window.layer, act->layers[act->window.layer], act->layers[act->window.layer].used.size());
+    }
     act->window        = window;
     act->window_tensor = nullptr;
     act->window_buffer.reset();

@@ -298,6 +298,11 @@ Napi::Value stateSize(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(llama_act_state_size(unwrap(info)->ctx)));
 }
 
+// Parts that the scheduler cut the last graph into, one device each.
+Napi::Value graphSplits(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), ggml_backend_sched_get_n_splits(unwrap(info)->ctx->get_sched()));
+}
+
 Napi::Value patchSet(const Napi::CallbackInfo& info) {
     return Napi::String::New(info.Env(), ACT_PATCH_SET);
 }
@@ -348,4 +353,5 @@ void AddonAct::initContext(Napi::Function contextClass) {
     add("actSetLayerInputs", setLayerInputs);
     add("actLayerInput", layerInput);
     add("actStateSize", stateSize);
+    add("actGraphSplits", graphSplits);
 }

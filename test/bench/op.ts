@@ -1,0 +1,71 @@
+/**
+ * How the op's cost grows with keys and rows, on the CPU and on each GPU backend that is installed: `node src/build/run.mjs bench op`. On a
+ * software device only the growth means anything.
+ */
+import process from "node:process";
+import type { BuildContext } from "../../src/build/context.js";
+import { installedBackends } from "../../src/engine/native.js";
+import { openBindings } from "../native/op.js";
+import { type Shape, World } from "../native/op-world.js";
+import { quantile } from "./quantile.js";
+
+export interface OpFigures {
+  device: string;
+  rows: number;
+  keys: number;
+  milliseconds: number;
+  /** Per row, key and head. */
+  nanoseconds: number;
+  /** Of the statistics that stay on the device, per head. */
+  stateBytes: number;
+}
+
+const SHAPE: Omit<Shape, "rows" | "keys" | "past"> = {
+  heads: 9,
+  kvHeads: 3,
+  dk: 64,
+  dv: 64,
+  streams: 1,
+  typeK: "f16",
+  typeV: "f16",
+  typeMask: "f16",
+  transposedValues: false,
+  softcap: 0,
+  maxBias: 0,
+  sinks: "many",
+  rule: "running",
+  beta: 0.4,
+  calibrated: [[0, 4, 8]],
+  spareCells: 0,
+  scattered: false,
+};
+
+const REPEATS = 5;
+
+export async function run(_context: BuildContext): Promise<OpFigures[]> {
+  process.env.GGML_VK_VISIBLE_DEVICES ??= "0";
+  const gpu = installedBackends().find(({ name, ours }) => name !== "cpu" && ours)?.name ?? "cpu";
+  const bindings = await openBindings(gpu === "cpu" ? false : gpu);
+  const figures: OpFigures[] = [];
+  for (const { name, description, act } of bindings.actDevices()) {
+    if (!act) continue;
+    for (const rows of [1, 64])
+      for (const keys of [2048, 8192, 32768]) {
+        const world = new World({ ...SHAPE, rows: [rows], keys, past: keys - rows }, 1);
+        const { input } = world.next(name, 2, world.dirtyState());
+        const result = bindings.actEvaluate({ ...input, repeats: REPEATS });
+        if (!result?.milliseconds) continue;
+        const milliseconds = quantile(Array.from(result.milliseconds), 0.5);
+        const heads = SHAPE.calibrated[0]?.length ?? 1;
+        figures.push({
+          device: `${name} (${description})`,
+          rows,
+          keys,
+          milliseconds,
+          nanoseconds: (milliseconds * 1e6) / (rows * keys * heads),
+          stateBytes: (input.state.byteLength / input.slots) | 0,
+        });
+      }
+  }
+  return figures;
+}
