@@ -10,7 +10,7 @@ import { findBrowser, installWorkbench, serve } from "../../src/build/workbench.
 import { settings, writeSettings } from "./settings.js";
 
 const CRASHED = /Extension Host Process exited with code: (?!0,)/;
-const LIMIT_MS = Number(process.env.ACT_HOST_TEST_LIMIT_MS ?? 300_000);
+const LIMIT_MS = Number(process.env.ACT_HOST_TEST_LIMIT_MS ?? 600_000);
 
 function argument(name: string): string | undefined {
   const prefix = `--${name}=`;
