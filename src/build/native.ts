@@ -72,7 +72,7 @@ export async function ensureNative(context: BuildContext, options: NativeOptions
   }
   await withBuildLock(context, async () => {
     if (existsSync(path.join(folder, ADDON))) return;
-    const result = await compile(context, options, list);
+    const result = await compile(context, options, list, parts);
     await copyInto(result, folder, { "key.json": JSON.stringify(parts, null, 2) });
   });
   await prune(path.join(context.cache, "native"));
@@ -157,7 +157,12 @@ async function nodeLlamaCppVersion(context: BuildContext): Promise<string> {
 }
 
 /** Brings the build tree up to date and compiles it; answers the folder with the result. */
-async function compile(context: BuildContext, options: NativeOptions, list: PatchList | null): Promise<string> {
+async function compile(
+  context: BuildContext,
+  options: NativeOptions,
+  list: PatchList | null,
+  parts: Record<string, unknown>,
+): Promise<string> {
   await ensureTools(
     [
       { command: "git", debian: "git" },
@@ -189,10 +194,13 @@ async function compile(context: BuildContext, options: NativeOptions, list: Patc
   };
   const env = { ...(await compilerCache(work)), ...cmakeOptionEnvironment(CMAKE_OPTIONS[options.flavour]) };
   const builds = path.join(tree, "llama", "localBuilds");
-  const known = await outputFolder(builds, options);
+  // What the objects depend on besides the sources, whose changes the build system sees by itself.
+  const settings = JSON.stringify({ ...parts, patchSet: undefined });
+  const pending = path.join(work, "pending.json");
+  const known = (await outputFolder(builds, settings)) ?? (await interruptedOutput(builds, pending, settings));
   try {
     if (known) {
-      // The tree was built before with these options: only what changed is compiled again. CMake looks for new files only when it configures.
+      // Only what changed or is missing is compiled. CMake looks for new files only when it configures.
       await exec("cmake", [known], { cwd: tree, env, failure: "CMake's configuration of the native build" });
       await exec("cmake", ["--build", known, "--config", "Release", "--parallel", String(os.cpus().length)], {
         cwd: tree,
@@ -200,27 +208,27 @@ async function compile(context: BuildContext, options: NativeOptions, list: Patc
         onLine,
         failure: "The native build",
       });
-      const release = path.join(known, "Release");
-      for (const bin of [path.join(known, "bin"), path.join(known, "llama.cpp", "bin")])
-        if (existsSync(bin)) await fs.cp(bin, release, { recursive: true });
+      await finishOutput(context, known, options);
+      await fs.writeFile(path.join(known, SETTINGS_FILE), settings);
     } else {
       const gpu = options.gpu === false ? "false" : options.gpu;
       const cli = path.join(tree, "dist", "cli", "cli.js");
+      await fs.writeFile(pending, settings);
       await exec(process.execPath, [cli, "source", "build", "--gpu", gpu, "--noUsageExample"], {
         cwd: tree,
         env,
         onLine,
         failure: "The native build",
       });
-      const made = await newestOutput(builds);
-      await fs.writeFile(path.join(made, OPTIONS_FILE), optionsText(options));
+      await fs.writeFile(path.join(await newestOutput(builds), SETTINGS_FILE), settings);
     }
+    await fs.rm(pending, { force: true });
   } catch (error) {
     progress.done("failed");
     throw error;
   }
   progress.done();
-  const folder = await outputFolder(builds, options);
+  const folder = await outputFolder(builds, settings);
   if (!folder || !existsSync(path.join(folder, "Release", ADDON)))
     throw new ActError("internal", `node-llama-cpp's source build ended without an error but left no ${ADDON} under ${builds}.`);
   return path.join(folder, "Release");
@@ -331,16 +339,45 @@ function cmakeOptionEnvironment(options: Record<string, string>): NodeJS.Process
   return Object.fromEntries(Object.entries(options).map(([name, value]) => [`NODE_LLAMA_CPP_CMAKE_OPTION_${name}`, value]));
 }
 
-const OPTIONS_FILE = "act-options.json";
-const optionsText = (options: NativeOptions) => JSON.stringify({ gpu: options.gpu, cmake: CMAKE_OPTIONS[options.flavour] });
+const SETTINGS_FILE = "act-settings.json";
 
-/** The output folder that an earlier, finished build with these options left in the tree. */
-async function outputFolder(builds: string, options: NativeOptions): Promise<string | null> {
+/** The output folder that an earlier, finished build with these settings left in the tree. */
+async function outputFolder(builds: string, settings: string): Promise<string | null> {
   for (const folder of await fs.readdir(builds).catch(() => [] as string[])) {
-    const file = path.join(builds, folder, OPTIONS_FILE);
-    if ((await fs.readFile(file, "utf8").catch(() => "")) === optionsText(options)) return path.join(builds, folder);
+    const file = path.join(builds, folder, SETTINGS_FILE);
+    if ((await fs.readFile(file, "utf8").catch(() => "")) === settings) return path.join(builds, folder);
   }
   return null;
+}
+
+/** The output folder of a build with these settings that was interrupted after it was configured: it is gone on with. */
+async function interruptedOutput(builds: string, pending: string, settings: string): Promise<string | null> {
+  if ((await fs.readFile(pending, "utf8").catch(() => "")) !== settings) return null;
+  const open = (await fs.readdir(builds).catch(() => [] as string[]))
+    .map((name) => path.join(builds, name))
+    .filter((folder) => !existsSync(path.join(folder, SETTINGS_FILE)))
+    .filter((folder) => ["build.ninja", "Makefile"].some((file) => existsSync(path.join(folder, file))));
+  return open.length === 1 ? (open[0] ?? null) : null;
+}
+
+/** What node-llama-cpp's source build does after compiling: everything in one folder, with the record that its loader reads. */
+async function finishOutput(context: BuildContext, folder: string, options: NativeOptions): Promise<void> {
+  const release = path.join(folder, "Release");
+  for (const bin of [path.join(folder, "bin"), path.join(folder, "llama.cpp", "bin")])
+    if (existsSync(bin)) await fs.cp(bin, release, { recursive: true });
+  await fs.rm(path.join(release, "vulkan-shaders-gen"), { force: true });
+  const info = JSON.parse(await fs.readFile(path.join(context.nodeLlamaCpp, "llama", "llama.cpp.info.json"), "utf8"));
+  const buildOptions = {
+    customCmakeOptions: CMAKE_OPTIONS[options.flavour],
+    progressLogs: true,
+    platform: PLATFORM,
+    platformInfo: { name: os.type(), version: os.release() },
+    arch: process.arch,
+    gpu: options.gpu,
+    llamaCpp: { repo: info.llamaCppGithubRepo, release: info.tag },
+  };
+  await fs.writeFile(path.join(release, "_nlcBuildMetadata.json"), JSON.stringify({ buildOptions }));
+  await fs.writeFile(path.join(folder, "buildDone.status"), "");
 }
 
 async function newestOutput(builds: string): Promise<string> {
