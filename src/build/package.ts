@@ -61,7 +61,7 @@ export async function packageExtension(
     rewriteRelativeLinks: false,
   });
   const { size } = await fs.stat(file);
-  await assertContents(file, size, target);
+  await assertContents(file, size, target, flavour);
   return { file, bytes: size, target };
 }
 
@@ -136,7 +136,7 @@ async function assertLoads(packages: string): Promise<void> {
   });
 }
 
-async function assertContents(file: string, size: number, target: string): Promise<void> {
+async function assertContents(file: string, size: number, target: string, flavour: Flavour): Promise<void> {
   const names = await list(file);
   const needed = [
     /^extension\/package\.json$/,
@@ -147,6 +147,10 @@ async function assertContents(file: string, size: number, target: string): Promi
   ];
   for (const pattern of needed)
     if (!names.some((name) => pattern.test(name))) throw new ActError("internal", `The package for ${target} lacks ${pattern.source}.`);
+  // One library per CPU generation, or the package stops with an illegal instruction on an older machine than the builder's.
+  const variants = names.filter((name) => /ggml-cpu-[^/]+\.(so|dylib|dll)$/.test(name)).length;
+  if (flavour === "portable" && variants < 2)
+    throw new ActError("internal", `The package for ${target} holds ${variants} CPU variants of the engine; several are needed.`);
   const ours = (name: string) => !name.includes("/node_modules/");
   const unwanted = names.find(
     (name) => name.endsWith(".gguf") || (ours(name) && /\.(ts|map)$|^extension\/(src|test|native-patches)\//.test(name)),

@@ -397,7 +397,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     }
   }
 
-  /** Counts what sending the draft now would take, once the user pauses. Never starts the engine by itself. */
+  /** Counts what sending the draft now would take, once the user pauses. Whoever writes a question will want the model: it is loaded meanwhile. */
   private recount(): void {
     if (this.counting) clearTimeout(this.counting);
     this.counting = setTimeout(() => void this.countNow(), COUNT_MS);
@@ -405,12 +405,13 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
 
   private async countNow(): Promise<void> {
     const conversation = this.current;
-    const { model } = this.engine.status;
-    if (!model) {
+    const wanted = conversation.draft.trim() !== "" || conversation.attachments.length > 0;
+    if (!this.engine.status.model && (!wanted || this.engine.modelPath === "" || this.engine.status.phase === "failed")) {
       this.count = null;
       return this.push();
     }
     try {
+      const model = await this.engine.model();
       for (const attachment of conversation.attachments) {
         attachment.tokens ??= (
           await this.engine.request("count", { text: questionText({ question: "", attachments: [attachment] }) })
