@@ -59,6 +59,12 @@ test("auto passes over what would not do, and says why", async () => {
   assert.deepEqual(await chosen({ cuda: crash }), ["cpu", "The CPU is used: cuda does not work here (Its driver crashed)."]);
 });
 
+test("after its device was lost, no load stays in this process", async () => {
+  const given = machine({ vulkan: gpu("Radeon") });
+  (await given.choose("auto")).backend.lost = true;
+  for (const asked of ["auto", "vulkan", "cpu"] as const) await assert.rejects(given.choose(asked), { code: "other-backend" });
+});
+
 test("asked for by name: taken, or refused by name", async () => {
   const given = machine({ vulkan: gpu("llvmpipe") });
   assert.equal((await given.choose("vulkan")).backend.name, "vulkan");

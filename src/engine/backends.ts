@@ -14,6 +14,12 @@ export interface BackendChoice {
   automatic: boolean;
 }
 
+/** What nobody has run yet, said where users ask what they have. */
+const UNTRIED: Partial<Record<BackendName, string>> = {
+  metal: "not run on a Mac yet; calibration itself is computed on the CPU",
+  cuda: "the calibration kernels compile and pass their tests on a CPU, but were not run on a GPU yet",
+};
+
 /** The llama.cpp binaries of this installation. A process opens one of them, once. */
 export class Backends {
   private current: { name: BackendName; backend: Promise<Backend> } | null = null;
@@ -44,6 +50,8 @@ export class Backends {
 
   /** The backend for a load. `auto`: the one that is open, else the first GPU backend with our op and a real device, else the CPU. */
   async choose(asked: LoadParams["backend"]): Promise<BackendChoice> {
+    if ((await this.current?.backend)?.lost)
+      throw new ActError("other-backend", "The device of this engine process was lost; the process must be started anew.");
     if (asked !== undefined && asked !== "auto") {
       const backend = await this.get(asked);
       if (asked !== "cpu" && backend.devices.length === 0)
@@ -83,7 +91,7 @@ export class Backends {
           const { patchSet, devices } = await this.doors.probe(installed);
           const device = devices.join(", ");
           const reason =
-            patchSet === null ? "a stock llama.cpp binary" : name !== "cpu" && device === "" ? "it finds no device here" : undefined;
+            patchSet === null ? "a stock llama.cpp binary" : name !== "cpu" && device === "" ? "it finds no device here" : UNTRIED[name];
           return { name, act: patchSet !== null, ...(device && { device }), ...(reason && { reason }) };
         } catch (error) {
           return { name, act: false, reason: toActError(error).message };

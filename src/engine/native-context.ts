@@ -2,6 +2,7 @@ import type { Calibration } from "../protocol/calibration.js";
 import type { HeadSinks } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
 import type { AddonContext, AddonSampler, ColumnMeans, ContextOptions, DecodeBatch, HeadWindow } from "./addon.js";
+import { lostDevice } from "./lost-device.js";
 import type { NativeModel } from "./native.js";
 
 export interface SamplerConfig {
@@ -88,6 +89,12 @@ export class NativeContext {
         );
       if (code !== 0) throw new ActError("internal", `llama.cpp could not evaluate the batch (code ${code}).`);
       return true;
+    } catch (error) {
+      const { backend } = this.model;
+      const lost = lostDevice(error, backend.name);
+      if (!lost) throw error;
+      backend.lost = true;
+      throw lost;
     } finally {
       signal?.removeEventListener("abort", abort);
     }

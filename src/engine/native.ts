@@ -28,6 +28,9 @@ export type LogListener = (level: "error" | "warn" | "info" | "debug", text: str
 
 /** One loaded llama.cpp binary. */
 export class Backend {
+  /** Its device is gone for this process. */
+  lost = false;
+
   private constructor(
     readonly name: BackendName,
     readonly llama: Llama,
