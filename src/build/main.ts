@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { ActError, exitCode } from "../protocol/errors.js";
+import { storeError } from "../store/atomic.js";
 import { bench } from "./bench.js";
 import { bundleProduct } from "./bundle.js";
 import { runChecks } from "./checks.js";
@@ -44,12 +45,15 @@ export async function main(args: string[], root: string): Promise<number> {
     console.error(`Usage: node src/build/run.mjs COMMAND\n${list.join("\n")}`);
     return name === "" || name === "help" || name === "--help" ? 0 : 2;
   }
+  const context = buildContext(root);
   try {
-    return await command.run(buildContext(root), rest);
+    return await command.run(context, rest);
   } catch (error) {
-    if (!(error instanceof ActError)) throw error;
-    console.error(error.message);
-    return exitCode(error.code);
+    // A full disk or a cache that cannot be written is a sentence too.
+    const told = storeError(error, (error as NodeJS.ErrnoException).path ?? context.cache);
+    if (!(told instanceof ActError)) throw error;
+    console.error(told.message);
+    return exitCode(told.code);
   }
 }
 

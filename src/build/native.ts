@@ -7,6 +7,7 @@ import os from "node:os";
 import path from "node:path";
 import process from "node:process";
 import { ActError } from "../protocol/errors.js";
+import { makeFolder } from "../store/folder.mjs";
 import { withLock } from "../store/lock.mjs";
 import type { BuildContext } from "./context.js";
 import { exec, isOnPath } from "./exec.js";
@@ -70,6 +71,7 @@ export async function ensureNative(context: BuildContext, options: NativeOptions
     await fs.utimes(folder, now, now).catch(() => undefined); // in use: not to be pruned; a cache that cannot be written is good enough
     return build;
   }
+  await makeFolder(path.dirname(folder)); // a cache that cannot be written is told before the build, not after
   await withBuildLock(context, async () => {
     if (existsSync(path.join(folder, ADDON))) return;
     const result = await compile(context, options, list, parts);

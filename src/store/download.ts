@@ -223,7 +223,8 @@ async function addToHash(hash: Hash, file: string): Promise<void> {
   for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
 }
 
-async function assertSpace(file: string, bytes: number): Promise<void> {
+/** @throws ActError `store` where the disk that holds `file` has less free than that */
+export async function assertSpace(file: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await fs.statfs(path.dirname(file));
   if (bytes > bavail * bsize)
     throw new ActError(
