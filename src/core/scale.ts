@@ -28,11 +28,17 @@ export function divergingIndex(value: number, scale: Scale): number {
   return Number.isNaN(at) ? -1 : Math.round((value < 0 ? (1 - at) / 2 : (1 + at) / 2) * 255);
 }
 
-/** Values worth a label on a legend of this scale, ascending. */
+/** Least distance of two labels on a legend, as a share of its length. */
+const LABEL_DISTANCE = 0.3;
+
+/** Values worth a label on a legend of this scale, ascending, no two so close that their labels would touch. */
 export function ticks(scale: Scale): number[] {
   if (scale.kind === "linear") return [0, scale.max / 2, scale.max];
-  const powers = [LOG_FLOOR, 1e-3, 1e-2, 1e-1].filter((power) => power < scale.max * 0.7);
-  return [...powers, scale.max];
+  const shown = [scale.max];
+  for (const power of [1e-1, 1e-2, 1e-3, LOG_FLOOR]) {
+    if (power < scale.max && place(shown[0] as number, scale) - place(power, scale) >= LABEL_DISTANCE) shown.unshift(power);
+  }
+  return shown;
 }
 
 /** The largest finite value, or `least` where there is none above it; `least` keeps a flat picture from being noise blown up. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { PNG } from "pngjs";
 import { sequentialPalette } from "./colour.js";
-import { largest, paletteIndex, robustMax } from "./scale.js";
+import { largest, paletteIndex, place, robustMax, ticks } from "./scale.js";
 import * as door from "./sink-map.js";
 import { shortestFloat32 } from "./sink-map-data.js";
 import { maxPool } from "./sink-map-pixels.js";
@@ -149,6 +149,17 @@ test("a picture's scale leaves out no more than the share it may", () => {
     }),
   );
   assert.ok(robustMax([1, ...Array(999).fill(0.1), Number.NaN]) < 0.11);
+});
+
+test("labels of a legend keep apart, and the largest value always has one", () => {
+  fc.assert(
+    fc.property(fc.double({ min: 2e-4, max: 1, noNaN: true }), (max) => {
+      const scale = { kind: "log", max } as const;
+      const places = ticks(scale).map((value) => place(value, scale));
+      assert.equal(places.at(-1), 1);
+      for (let index = 1; index < places.length; index++) assert.ok((places[index] as number) - (places[index - 1] as number) >= 0.3);
+    }),
+  );
 });
 
 test("SVG and HTML escape what a prompt can hold", () => {

@@ -19,7 +19,7 @@ const COMMON = 0.1;
 export class SinkDecorations implements vscode.Disposable {
   private readonly sink = vscode.window.createTextEditorDecorationType({
     backgroundColor: new vscode.ThemeColor("editor.findMatchHighlightBackground"),
-    overviewRulerColor: new vscode.ThemeColor("charts.orange"),
+    overviewRulerColor: new vscode.ThemeColor("charts.yellow"),
     overviewRulerLane: vscode.OverviewRulerLane.Right,
     rangeBehavior: vscode.DecorationRangeBehavior.ClosedClosed,
   });

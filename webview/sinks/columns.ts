@@ -9,12 +9,12 @@ import type { ReadModel } from "./model.js";
 export class Columns {
   readonly element: HTMLElement;
   readonly #canvas = h("canvas", { "aria-hidden": "true", "data-name": "columns" });
-  readonly #top = h("span", { class: "quiet top" });
+  readonly #caption = h("span", { class: "quiet" });
   #drawn: { model: ReadModel; view: Viewport } | null = null;
 
   constructor() {
-    this.element = h("div", { class: "columns" }, this.#canvas, this.#top);
-    new ResizeObserver(() => this.#draw()).observe(this.element);
+    this.element = h("div", { class: "columns" }, this.#caption, this.#canvas);
+    new ResizeObserver(() => this.#draw()).observe(this.#canvas);
   }
 
   update(model: ReadModel, view: Viewport): void {
@@ -23,8 +23,8 @@ export class Columns {
   }
 
   #draw(): void {
-    const width = this.element.clientWidth;
-    const height = this.element.clientHeight;
+    const width = this.#canvas.clientWidth;
+    const height = this.#canvas.clientHeight;
     if (!this.#drawn || width === 0 || height === 0) return;
     const { model, view } = this.#drawn;
     const { reading, navigation } = model;
@@ -35,7 +35,7 @@ export class Columns {
     const scale: Scale = { kind: navigation.log ? "log" : "linear", max };
     const { exempt, positions } = reading.sinksOf(head);
     const later = new Set(positions);
-    const accent = themeColour("charts-orange", "#d18616");
+    const accent = themeColour("charts-yellow", "#cca700");
     const plain = themeColour("charts-blue", "#3794ff");
     const context = fit(this.#canvas, width, height);
     const step = width / view.side;
@@ -62,6 +62,6 @@ export class Columns {
     context.lineTo(width, y);
     context.stroke();
     context.setLineDash([]);
-    this.#top.textContent = `column means, 0 to ${readable(max)}; dashed: threshold ${readable(reading.limit)}`;
+    this.#caption.textContent = `Column means, 0 to ${readable(max)}; dashed: threshold ${readable(reading.limit)}`;
   }
 }
