@@ -80,7 +80,7 @@ export class Calibration implements vscode.Disposable {
       phase: this.phase,
       message: this.message,
       helps: this.helps,
-      model: model && { name: model.name, layers: model.layers, heads: model.heads },
+      model: model && { name: this.services.engine.modelName ?? model.name, layers: model.layers, heads: model.heads },
       blocked: this.blocked(model),
       workspace: vscode.workspace.isTrusted ? (vscode.workspace.workspaceFolders?.[0]?.name ?? null) : null,
       tasks: TASKS.map(({ name }) => name),
@@ -177,7 +177,10 @@ export class Calibration implements vscode.Disposable {
       const model = await this.services.engine.model(abort.signal);
       const search = resume ? wanted : { ...wanted, model: model.sha256, journal: this.journalOf(wanted, model) };
       if (resume && search.model !== model.sha256) {
-        throw new ActError("usage", `That search was for another model. Load it again to go on, or start a new search for ${model.name}.`);
+        throw new ActError(
+          "usage",
+          `That search was for another model. Load it again to go on, or start a new search for ${this.services.engine.modelName ?? model.name}.`,
+        );
       }
       this.search = search;
       await this.remember(search);
@@ -336,7 +339,8 @@ export class Calibration implements vscode.Disposable {
       beta: set.beta,
       heads: set.heads,
       createdAt: saved.getTime(),
-      model: set.model.name ?? `${set.model.layers} layers × ${set.model.heads} heads`,
+      model:
+        model && set.model.sha256 === model.sha256 ? (this.services.engine.modelName ?? model.name) : (set.model.name ?? "another model"),
       evidence: set.evidence ?? null,
       verdict: said.success
         ? said.output

@@ -128,7 +128,7 @@ export class SinkPanel implements vscode.Disposable {
         phase: "ready",
         message: "",
         mapId: this.map.id,
-        model: model.name,
+        model: this.services.engine.modelName ?? model.name,
         calibration: this.calibrationState(),
         threshold: this.threshold(),
       });
