@@ -1,12 +1,15 @@
 /**
  * How the op's cost grows with keys and rows, on the CPU and on each GPU backend that is installed: `node src/build/run.mjs bench op`. On a
- * software device only the growth means anything.
+ * software device only the growth means anything. Writes the plot to test/bench/op.svg.
  */
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
 import process from "node:process";
 import type { BuildContext } from "../../src/build/context.js";
 import { installedBackends } from "../../src/engine/native.js";
 import { openBindings } from "../native/op.js";
 import { type Shape, World } from "../native/op-world.js";
+import { plot } from "./op-plot.js";
 
 export interface OpFigures {
   device: string;
@@ -42,7 +45,7 @@ const SHAPE: Omit<Shape, "rows" | "keys" | "past"> = {
 
 const REPEATS = 9;
 
-export async function run(_context: BuildContext): Promise<OpFigures[]> {
+export async function run(context: BuildContext): Promise<OpFigures[]> {
   process.env.GGML_VK_VISIBLE_DEVICES ??= "0";
   const gpu = installedBackends().find(({ name, ours }) => name !== "cpu" && ours)?.name ?? "cpu";
   const bindings = await openBindings(gpu === "cpu" ? false : gpu);
@@ -67,5 +70,6 @@ export async function run(_context: BuildContext): Promise<OpFigures[]> {
         });
       }
   }
+  await writeFile(path.join(context.root, "test/bench/op.svg"), plot(figures));
   return figures;
 }

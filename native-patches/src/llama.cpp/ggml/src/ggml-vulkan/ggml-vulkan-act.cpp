@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 namespace {
@@ -18,6 +19,8 @@ constexpr uint32_t MAX_D        = 256;
 
 // so many workgroups keep a large GPU busy; more parts of a row only cost additions
 constexpr uint32_t ENOUGH_WORKGROUPS = 512;
+constexpr uint32_t MAX_SPLITS        = 16;
+constexpr uint32_t MAX_SPLITS_FEW    = 64;
 
 bool takes_type(ggml_type type, int64_t d) {
     switch (type) {
@@ -37,6 +40,12 @@ uint32_t units(ggml_type type, size_t bytes) {
     return bytes/(type == GGML_TYPE_F32 ? sizeof(float) : sizeof(uint16_t));
 }
 
+// Bytes of scratch that no plan for these shapes exceeds.
+uint64_t scratch_bound(const ggml_tensor * op) {
+    const uint64_t n_kv = op->src[2]->ne[1], n_rows = op->src[1]->ne[1], n_entries = op->src[6]->ne[1];
+    return sizeof(float)*n_entries*(n_rows <= FEW_ROWS ? n_rows*(2*MAX_SPLITS_FEW + n_kv) + n_kv : n_rows*2*MAX_SPLITS + n_kv);
+}
+
 } // namespace
 
 bool ggml_vk_act_supported(const vk_device & device, const ggml_tensor * op) {
@@ -44,12 +53,15 @@ bool ggml_vk_act_supported(const vk_device & device, const ggml_tensor * op) {
     const ggml_tensor * v     = op->src[3];
     const auto        & limit = device->properties.limits;
 
+    // lets tests see what a device without the op does
+    static const bool disabled = getenv("GGML_VK_DISABLE_ACT") != nullptr;
+
     const bool plain_values = v->nb[0] == ggml_type_size(v->type);
-    return op->src[8] == nullptr && // the pooled matrix is the CPU's
+    return !disabled && op->src[8] == nullptr && // the pooled matrix is the CPU's
         takes_type(k->type, k->ne[0]) && k->nb[0] == ggml_type_size(k->type) && k->ne[0] <= MAX_D &&
         takes_type(v->type, v->ne[0]) && (plain_values || !ggml_is_quantized(v->type)) && v->ne[0] <= MAX_D &&
         op->src[4]->nb[0] == ggml_type_size(op->src[4]->type) &&
-        op->src[6]->ne[1] <= limit.maxComputeWorkGroupCount[2] &&
+        op->src[6]->ne[1] <= limit.maxComputeWorkGroupCount[2] && scratch_bound(op) <= limit.maxStorageBufferRange &&
         THREADS <= limit.maxComputeWorkGroupInvocations && THREADS <= limit.maxComputeWorkGroupSize[0];
 }
 
@@ -72,7 +84,7 @@ void ggml_vk_act(ggml_backend_vk_context * ctx, vk_context & subctx, ggml_tensor
     const uint32_t blocks    = few ? 1 : CEIL_DIV(n_rows, TILE_ROWS);
     const uint32_t tiles     = CEIL_DIV(n_kv, TILE_KEYS);
 
-    const uint32_t wanted     = std::min({ tiles, few ? 64u : 16u, std::max(1u, ENOUGH_WORKGROUPS/(n_entries*blocks)) });
+    const uint32_t wanted     = std::min({ tiles, few ? MAX_SPLITS_FEW : MAX_SPLITS, std::max(1u, ENOUGH_WORKGROUPS/(n_entries*blocks)) });
     const uint32_t split_keys = CEIL_DIV(tiles, wanted)*TILE_KEYS;
     const uint32_t n_splits   = CEIL_DIV(n_kv, split_keys);
 
