@@ -1,6 +1,6 @@
 import type { BenchRow } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
-import { count, type Flags, list } from "./arguments.js";
+import { choice, count, type Flags, list } from "./arguments.js";
 import type { Command } from "./command.js";
 import { table } from "./table.js";
 
@@ -13,8 +13,9 @@ export const bench: Command = {
     depths: { type: "string" },
     shares: { type: "string" },
     rounds: { type: "string" },
+    clock: { type: "string" },
   },
-  help: "Calibration on and off take turns in one run; a ratio below 1 is the speed that is left. Keep the machine quiet meanwhile.",
+  help: "Calibration on and off take turns in one run; a ratio below 1 is the speed that is left. Keep the machine quiet meanwhile; where it is not, --clock cpu --threads 1.",
   async run(session, flags) {
     const phases = list(flags, "phases").map((phase) => PHASES.find((known) => known === phase) ?? unknown(phase));
     const params = {
@@ -23,6 +24,7 @@ export const bench: Command = {
       depths: numbers(flags, "depths", { whole: true }),
       shares: numbers(flags, "shares", { whole: false }),
       rounds: count(flags, "rounds"),
+      clock: choice(flags, "clock", ["wall", "cpu"]),
     };
     await session.load({ sequences: 0 });
     const { rows } = await session.request("bench", params, { onProgress: ({ row }) => session.note(describe(row).join("  ")) });

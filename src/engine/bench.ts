@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { quantile, ratioOfMedians } from "../core/bench-statistics.js";
 import { random } from "../core/random.js";
 import { type Calibration, DEFAULT_BETA, DEFAULT_THRESHOLD, type Head } from "../protocol/calibration.js";
-import type { BenchRow } from "../protocol/engine.js";
+import type { BenchParams, BenchRow } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
 import type { Handler } from "./engine.js";
 import type { Model } from "./model.js";
@@ -27,6 +27,7 @@ export const bench: Handler<"bench"> = async (engine, params, call) =>
   await engine.queue.run("bench", "background", call.signal, async (turn) => {
     const { model } = engine;
     const rounds = params.rounds ?? 9;
+    const clock = CLOCKS[params.clock ?? "wall"];
     const shares = params.shares ?? [0.2, 1];
     const fits = (tokens: number) => tokens + rounds * DECODE_STEPS + DECODE_STEPS <= model.info.contextSize;
     const lengths = (params.lengths ?? [512, 2048]).filter((length) => params.lengths || fits(length));
@@ -46,8 +47,8 @@ export const bench: Handler<"bench"> = async (engine, params, call) =>
       call.progress({ row: full });
     };
     const wanted = (phase: NonNullable<typeof params.phases>[number]) => params.phases?.includes(phase) ?? true;
-    for (const length of wanted("prefill") ? lengths : []) await prefill(model, turn, length, rounds, variants, add);
-    for (const depth of wanted("decode") ? depths : []) await decode(model, turn, depth, rounds, variants, add);
+    for (const length of wanted("prefill") ? lengths : []) await prefill(model, turn, length, rounds, variants, clock, add);
+    for (const depth of wanted("decode") ? depths : []) await decode(model, turn, depth, rounds, variants, clock, add);
     if (wanted("abort")) await abort(model, turn, add);
     const sizes = MEMORY_LENGTHS.filter((size) => size <= model.info.contextSize);
     for (const length of wanted("memory") ? sizes : []) await memory(model, turn, length, add);
@@ -61,19 +62,28 @@ interface Variant {
 }
 type Add = (row: Omit<BenchRow, "backend">) => void;
 
-async function prefill(model: Model, turn: Turn, length: number, rounds: number, variants: Variant[], add: Add): Promise<void> {
+async function prefill(
+  model: Model,
+  turn: Turn,
+  length: number,
+  rounds: number,
+  variants: Variant[],
+  clock: Clock,
+  add: Add,
+): Promise<void> {
   const tokens = benchTokens(model, length);
   await model.withSegments({ segment: Math.min(UBATCH, length), contextSize: length }, async (context) => {
-    const off = () => timed(() => evaluate(context, tokens, null, turn));
+    const off = () => timed(clock, () => evaluate(context, tokens, null, turn));
     const arms = [
       off,
       ...variants.map(
         ({ calibration }) =>
           () =>
-            timed(() => evaluate(context, tokens, calibration, turn)),
+            timed(clock, () => evaluate(context, tokens, calibration, turn)),
       ),
     ];
-    if (context.patched) arms.push(() => timed(async () => void (await context.capture(() => evaluate(context, tokens, null, turn)))));
+    if (context.patched)
+      arms.push(() => timed(clock, async () => void (await context.capture(() => evaluate(context, tokens, null, turn)))));
     const times = await interleave(arms, rounds);
     for (const [i, { share }] of variants.entries())
       add({ phase: "prefill", tokens: length, headShare: share, ...ratioOfMedians(times[0] ?? [], times[i + 1] ?? []) });
@@ -81,7 +91,7 @@ async function prefill(model: Model, turn: Turn, length: number, rounds: number,
   });
 }
 
-async function decode(model: Model, turn: Turn, depth: number, rounds: number, variants: Variant[], add: Add): Promise<void> {
+async function decode(model: Model, turn: Turn, depth: number, rounds: number, variants: Variant[], clock: Clock, add: Add): Promise<void> {
   const tokens = benchTokens(model, depth);
   const sequences = variants.length + 1;
   await model.withSegments({ segment: UBATCH, contextSize: depth + (rounds + 1) * DECODE_STEPS, sequences }, async (context) => {
@@ -90,7 +100,7 @@ async function decode(model: Model, turn: Turn, depth: number, rounds: number, v
       await evaluate(context, tokens, calibration, turn, { sequence });
       let position = depth;
       arms.push(() =>
-        timed(async () => {
+        timed(clock, async () => {
           for (let step = 0; step < DECODE_STEPS; step++)
             await decodeRange(context, [tokens[step] ?? 0], position++, sequence, turn.signal);
         }),
@@ -185,10 +195,21 @@ async function interleave(arms: (() => Promise<number>)[], rounds: number): Prom
   return times;
 }
 
-async function timed(work: () => Promise<void>): Promise<number> {
-  const begin = performance.now();
+type Clock = () => number;
+
+/** Milliseconds. Threads that wait for each other spin, so CPU time compares variants only with one thread. */
+const CLOCKS: Record<NonNullable<BenchParams["clock"]>, Clock> = {
+  wall: () => performance.now(),
+  cpu: () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  },
+};
+
+async function timed(clock: Clock, work: () => Promise<void>): Promise<number> {
+  const begin = clock();
   await work();
-  return performance.now() - begin;
+  return clock() - begin;
 }
 
 /** Evaluates `tokens` from position 0 in ubatches, statistics running on. */

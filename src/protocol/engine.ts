@@ -363,6 +363,8 @@ export interface BenchParams {
   depths?: number[];
   shares?: number[];
   rounds?: number;
+  /** What is measured: time that passed (default), or CPU time of this process, for a machine that does other things meanwhile. */
+  clock?: "wall" | "cpu";
 }
 
 export interface BenchRow {
