@@ -10,7 +10,7 @@ import { EngineClient, type EngineClientOptions, type EngineState } from "./clie
 const entry = "test/fixtures/fake-engine.mjs";
 let client: EngineClient;
 const make = (options: Partial<EngineClientOptions> = {}) => {
-  client = new EngineClient({ entry, hangMs: 500, backoffMs: [20, 40], ...options });
+  client = new EngineClient({ entry, hangMs: 2000, backoffMs: [20, 40], ...options });
   return client;
 };
 const prompt = (text: string): CompleteParams => ({ prompt: text, calibration: null });
@@ -75,7 +75,7 @@ test("it comes back by itself, without a request", async () => {
 });
 
 test("a hung engine is killed, its request says so, and the next one works", async () => {
-  make();
+  make({ hangMs: 400 });
   await assert.rejects(client.request("complete", prompt("hang")), { code: "engine-gone", message: /stopped answering/ });
   assert.equal((await client.request("complete", prompt("again"))).text, "again");
 });
