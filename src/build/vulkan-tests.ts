@@ -15,7 +15,8 @@ export async function setUpVulkanTests(context: BuildContext): Promise<void> {
     await ensureTools(
       [
         { file: "/usr/share/doc/mesa-vulkan-drivers", debian: "mesa-vulkan-drivers" },
-        { command: "vulkaninfo", debian: "vulkan-tools" },
+        // vulkaninfo knows no --version to ask by
+        { file: "/usr/bin/vulkaninfo", debian: "vulkan-tools" },
       ],
       "a Vulkan device for the tests",
       { required: true },
