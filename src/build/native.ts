@@ -139,6 +139,7 @@ export async function keyParts(context: BuildContext, options: NativeOptions, li
     cpu: options.flavour === "portable" ? null : await cpuIdentity(compiler),
     // which shaders exist depends on what glslc can compile
     ...(options.gpu === "vulkan" && { glslc: await glslcVersion() }),
+    ...(options.gpu === "cuda" && { nvcc: /release.*/.exec(await exec("nvcc", ["--version"]).catch(() => ""))?.[0] ?? null }),
     flags: [process.env.CFLAGS, process.env.CXXFLAGS].map((flags) => flags ?? ""),
   };
 }
