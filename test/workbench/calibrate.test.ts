@@ -106,7 +106,7 @@ describe("calibrate in the workbench", { skip: missing, concurrency: 1 }, () => 
     await named("resume").click();
     await named("verdict")
       .filter({ hasText: /untouched prompts|validation prompts/ })
-      .waitFor({ timeout: 300_000 });
+      .waitFor({ timeout: 900_000 });
     const said = await verdict();
     assert.match(said, /helps here|does not help this model here/);
     if (!/validation prompts/.test(said)) assert.match(said, /95 % interval .* to .*, \d+ untouched prompts/);

@@ -32,11 +32,19 @@ export class Progress {
       const share = finished ? 1 : total > 0 ? done / total : 0;
       row.fill.style.width = `${100 * share}%`;
       row.bar.setAttribute("aria-valuenow", String(Math.round(100 * share)));
-      setText(row.count, total > 0 ? `${done} of ${total}` : finished ? "done" : "");
+      setText(
+        row.count,
+        finished ? (done >= total && total > 0 ? `${total} of ${total}` : "done") : total > 0 ? `${done} of ${total}` : "",
+      );
       row.item.dataset.state = finished ? "done" : run.part === part ? "now" : "waiting";
     }
     const running = phase === "running" || phase === "cancelling";
-    const left = running && run.secondsLeft !== null ? `about ${duration(run.secondsLeft)} left` : "";
+    const left =
+      !running || run.secondsLeft === null
+        ? ""
+        : run.secondsLeft > 0
+          ? `about ${duration(run.secondsLeft)} left`
+          : "the time is up, what was begun is finished";
     const speed = running && run.promptsPerSecond > 0 ? `${run.promptsPerSecond.toFixed(1)} prompts a second` : "";
     setText(
       this.#facts,
