@@ -62,7 +62,7 @@ async function settle(body: () => Promise<void> | void, limitMs: number): Promis
 }
 
 /** Polls until `probe` answers something truthy. */
-export async function until<T>(what: string, probe: () => T | Promise<T>, limitMs = 15_000): Promise<NonNullable<T>> {
+export async function until<T>(what: string, probe: () => T | Promise<T>, limitMs = 45_000): Promise<NonNullable<T>> {
   for (const end = Date.now() + limitMs; ; ) {
     const value = await probe();
     if (value) return value;
