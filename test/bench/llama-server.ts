@@ -15,7 +15,7 @@ import { freePort } from "../../src/build/workbench.js";
 import { EngineClient } from "../../src/client/client.js";
 import { quantile } from "./quantile.js";
 
-const ROUNDS = 40;
+const ROUNDS = Number(process.env.ACT_BENCH_ROUNDS ?? 40);
 const WARM_UP = 4;
 const CODE = Array.from(
   { length: 24 },

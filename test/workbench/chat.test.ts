@@ -21,7 +21,7 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
   const view = () => driver.frame();
   const turn = (): Locator => view().locator(".turn").last();
   const answer = (): Locator => turn().locator(".answer").last();
-  const state = (wanted: string, limit = 60_000) => turn().locator(`.answer[data-state="${wanted}"]`).first().waitFor({ timeout: limit });
+  const state = (wanted: string, limit = 90_000) => turn().locator(`.answer[data-state="${wanted}"]`).first().waitFor({ timeout: limit });
   const ask = async (question: string) => {
     await view().locator("textarea.input").fill(question);
     await view().locator('[data-name="send"]').click();
@@ -42,7 +42,7 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
     });
     await driver.openFile("greet.py");
     await driver.command("ACT: Open Chat");
-    await view().locator("textarea.input").waitFor({ timeout: 30_000 });
+    await view().locator("textarea.input").waitFor();
   });
   // What was on screen when each test ended, passed or failed.
   afterEach(async (t) => void (await driver?.screenshot(`end of ${t.name.slice(0, 40)}`)));
@@ -142,7 +142,7 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
     const [pid] = driver.enginePids();
     assert.ok(pid);
     process.kill(pid, "SIGKILL");
-    await state("failed", 10_000);
+    await state("failed");
     assert.match(await textOf(answer().locator(".note")), /engine process was ended by SIGKILL/);
     await driver.screenshot("killed");
     const started = Date.now();
@@ -150,7 +150,7 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
     await driver.status(/smol/i).waitFor({ timeout: 60_000 });
     console.log(`engine back with its model after ${Date.now() - started} ms`);
     await turn().locator('[data-name="regenerate"]').click();
-    await state("streaming", 20_000);
+    await state("streaming");
     await view().locator('[data-name="stop"]').click();
     await state("stopped");
   });
@@ -163,7 +163,7 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
     await view()
       .locator(".turn")
       .nth(turns - 1)
-      .waitFor({ timeout: 30_000 });
+      .waitFor();
     await driver.screenshot("reloaded");
   });
 });

@@ -63,6 +63,8 @@ export class Driver {
     const served = await serve(workbench, { userData, extensions, logFile, env: options.env });
     const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
     const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+    // A machine that builds and tests at once is slow, not wrong.
+    page.setDefaultTimeout(60_000);
     const driver = new Driver(options, folder, userData, served, browser, page);
     try {
       await driver.load();
@@ -90,7 +92,7 @@ export class Driver {
     for (let attempt = 0; ; attempt++) {
       await this.page.keyboard.press("F1");
       try {
-        await this.choose(`>${title}`, title, 4000);
+        await this.choose(`>${title}`, title, 8000);
         return;
       } catch (error) {
         await this.page.keyboard.press("Escape");
@@ -100,7 +102,7 @@ export class Driver {
   }
 
   /** Types into the open pick list and takes the first row that has `text`. By keyboard: a hover over a row covers what the mouse would click. */
-  async choose(typed: string, text = typed, limit = 20_000): Promise<void> {
+  async choose(typed: string, text = typed, limit = 60_000): Promise<void> {
     const input = this.page.locator(".quick-input-widget input.input");
     await input.waitFor();
     await input.fill(typed);

@@ -40,7 +40,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
   it("the walkthrough has its three steps", async () => {
     await driver.command("ACT: Get Started");
     const step = driver.page.locator(".getting-started-step", { hasText: "Choose a model" }).first();
-    await step.waitFor({ timeout: 20_000 });
+    await step.waitFor();
     for (const title of ["Choose a model", "See a suggestion", "Calibrate the model's heads"])
       assert.ok(await driver.page.locator(".getting-started-step", { hasText: title }).first().isVisible(), title);
     await driver.screenshot("walkthrough");
@@ -85,7 +85,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
     await driver.openFile("shapes.py");
     await driver.toEnd();
     await driver.page.keyboard.type("    return ", { delay: 60 });
-    await driver.ghostText().first().waitFor({ timeout: 30_000 });
+    await driver.ghostText().first().waitFor();
     await driver.screenshot("ghost-text");
     await driver.picture("walkthrough-ghost-text", { x: 352, y: 36, width: 480, height: 230 });
   });
