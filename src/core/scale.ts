@@ -28,15 +28,17 @@ export function divergingIndex(value: number, scale: Scale): number {
   return Number.isNaN(at) ? -1 : Math.round((value < 0 ? (1 - at) / 2 : (1 + at) / 2) * 255);
 }
 
-/** Least distance of two labels on a legend, as a share of its length. */
+/** Least distance of two labels on a legend, as a share of its length; the last one ends at its mark instead of standing around it. */
 const LABEL_DISTANCE = 0.3;
+const LAST_LABEL_DISTANCE = 0.46;
 
 /** Values worth a label on a legend of this scale, ascending, no two so close that their labels would touch. */
 export function ticks(scale: Scale): number[] {
   if (scale.kind === "linear") return [0, scale.max / 2, scale.max];
   const shown = [scale.max];
   for (const power of [1e-1, 1e-2, 1e-3, LOG_FLOOR]) {
-    if (power < scale.max && place(shown[0] as number, scale) - place(power, scale) >= LABEL_DISTANCE) shown.unshift(power);
+    const least = shown.length === 1 ? LAST_LABEL_DISTANCE : LABEL_DISTANCE;
+    if (power < scale.max && place(shown[0] as number, scale) - place(power, scale) >= least) shown.unshift(power);
   }
   return shown;
 }
