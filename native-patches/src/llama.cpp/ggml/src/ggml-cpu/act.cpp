@@ -792,10 +792,12 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
             a.cap(scores, rows*TILE);
             for (int64_t r = 0; r < rows; r++) {
                 float * s = scores + r*TILE;
+                const float shift = lse[e*a.n_rows + r0 + r];
                 for (int64_t j = 0; j < n; j++) {
-                    s[j] += slope*a.mask_at(stream, r0 + r, list[c0 + j]);
+                    // expf itself: what is divided by 1 - m later deserves the last digit
+                    s[j] = expf(s[j] + slope*a.mask_at(stream, r0 + r, list[c0 + j]) - shift);
+                    mass[r] += s[j];
                 }
-                mass[r] += ggml_vec_soft_max_f32(n, s, s, lse[e*a.n_rows + r0 + r]);
                 std::fill(s + n, s + TILE, 0.0f);
             }
             std::fill(scores + rows*TILE, scores + ROWS*TILE, 0.0f);
