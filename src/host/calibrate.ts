@@ -235,10 +235,13 @@ export class Calibration implements vscode.Disposable {
     this.helps = helps;
     if (helps) await this.switch(id, true);
     this.say(`${verdict}${helps ? " It is switched on." : ""}`);
-    if (!this.panel?.visible) {
-      const open = await vscode.window.showInformationMessage(`ACT: ${verdict}`, "Show Evidence");
-      if (open) this.reveal();
-    }
+    if (!this.panel?.visible) void this.announce(verdict);
+  }
+
+  /** Nobody looks at the panel: the verdict comes as a message. The search does not wait for the answer. */
+  private async announce(verdict: string): Promise<void> {
+    const open = await vscode.window.showInformationMessage(`ACT: ${verdict}`, "Show Evidence");
+    if (open) this.reveal();
   }
 
   private fail(failure: ActError, cancelled: boolean): void {

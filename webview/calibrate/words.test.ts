@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Evidence } from "../../src/protocol/calibration.js";
+import { duration, evidenceRows, gain, points, probability, signed } from "./words.js";
+
+const EVIDENCE: Evidence = {
+  task: "sst2",
+  seed: 42,
+  chosenOn: 80,
+  confirmedOn: 300,
+  baseline: 0.66,
+  calibrated: 0.681,
+  difference: 0.021,
+  interval: [0.004, 0.038],
+  p: 0.01,
+};
+
+test("a gain always has its interval and n, in the unit it was measured in", () => {
+  assert.equal(gain(EVIDENCE), "+2.1 points (95 % +0.4 to +3.8, n = 300)");
+  const nats = { ...EVIDENCE, metric: "log-likelihood" as const, difference: 0.0007, interval: [-0.0033, 0.0047] as [number, number] };
+  assert.equal(gain(nats), "+7.0e-4 nats a token (95 % −0.0033 to +0.0047, n = 300)");
+});
+
+test("signs are signs, and nothing is plus zero", () => {
+  assert.equal(points(-0.0214), "−2.1");
+  assert.equal(points(0), "0.0");
+  assert.equal(signed(0), "0");
+  assert.equal(signed(-0.25), "−0.250");
+});
+
+test("times as people say them", () => {
+  assert.deepEqual([0, 59.6, 89, 90, 3599, 4800].map(duration), ["0 s", "60 s", "89 s", "2 min", "1 h 0 min", "1 h 20 min"]);
+});
+
+test("p is never zero", () => {
+  assert.equal(probability(0), "p < 0.001");
+  assert.equal(probability(0.0421), "p = 0.042");
+});
+
+test("the arms of a confirmation: none, the chosen set, its rivals", () => {
+  const rivals = [{ name: "random set", accuracy: 0.64, difference: -0.02, interval: [-0.05, 0.01] as [number, number] }];
+  assert.deepEqual(evidenceRows({ heads: [[4, 7]] }, { ...EVIDENCE, rivals }), [
+    { name: "No heads", heads: "0", score: 0.66, difference: null, interval: null },
+    { name: "Chosen heads", heads: "1", score: 0.681, difference: 0.021, interval: [0.004, 0.038] },
+    { name: "random set", heads: "", score: 0.64, difference: -0.02, interval: [-0.05, 0.01] },
+  ]);
+});
