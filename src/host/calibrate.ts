@@ -435,6 +435,7 @@ function betaOf(method: Method): number {
 
 /** Why a set cannot be applied to the loaded model; null where it can, or where no model is loaded yet. */
 function refusal(set: HeadSet, model: ModelInfo | null): string | null {
+  if (set.heads.length === 0) return "This set has no heads: no set did better than none, so there is nothing to switch on.";
   try {
     if (model) checkHeadSet(set, model, set.name ?? "The head set");
     return null;

@@ -105,7 +105,7 @@ export class Form {
     if (known === this.#known) return;
     this.#known = known;
     const places = [
-      { value: "workspace", label: state.workspace ? `The files of ${state.workspace}` : "This workspace (no folder is open)" },
+      { value: "workspace", label: state.workspace ? `The files of ${state.workspace}` : "This workspace (no trusted folder is open)" },
       { value: "tasks", label: "Named tasks" },
     ];
     setOptions(this.#place, places, navigation.place);
