@@ -59,15 +59,19 @@ test("float32 weights and cache: logits within 1e-3, KL under 1e-6, sinks equal,
 });
 
 // llama.cpp gives FlashAttention f16 keys and values whatever the cache holds, so this is also what an f32 cache does with it. Rounded keys
-// flip columns at the threshold; with all heads calibrated the logits follow (measured: 4e-3 after the prompt, 1e-2 after decode steps).
-const FLASH_KL = { prompt: { none: 1e-5, few: 1e-4, all: 5e-3 }, decode: { none: 1e-4, few: 1e-4, all: 3e-2 } };
+// flip columns at the threshold; with all heads calibrated the logits follow (measured: 4e-3 after a prompt in one segment, 6e-3 in ubatches,
+// where every ubatch compares anew, 1e-2 after decode steps).
+const FLASH_KL = {
+  prompt: { none: 1e-5, few: 1e-4, all: 5e-3, ubatches: 2e-2 },
+  decode: { none: 1e-4, few: 1e-4, all: 3e-2, ubatches: 3e-2 },
+};
 
 test("float32 weights, f16 cache, FlashAttention: KL within what f16 keys flip, sinks equal away from the limit", async (context) => {
   const worst: Record<string, number> = {};
   for (const given of cases) {
     for (const [name, run] of ordered(given)) {
       const result = await evaluate(given, run, { path: float32, backend: "cpu", flashAttention: "on", cacheType: "f16" });
-      const heads = name === "none" ? "none" : name.startsWith("all") ? "all" : "few";
+      const heads = name === "none" ? "none" : run.ubatch !== null ? "ubatches" : name.startsWith("all") ? "all" : "few";
       for (const { what, oracle, ours } of states(run, result)) {
         const where = `${given.name} ${name} ${what}`;
         const step = what === "prompt" ? "prompt" : "decode";
@@ -95,7 +99,9 @@ test("the quantised model: within its noise of the oracle, and nearer to the cal
       const result = await evaluate(given, run, { path: quantised, backend: "cpu", flashAttention: "on" });
       const kl = divergence(result.logits, run.logits);
       worst[name] = Math.max(worst[name] ?? 0, kl);
-      const limit = name.startsWith("all") ? 0.06 : 0.02;
+      // The noise of the weights flips columns near the limit (four of 20 heads in the long prompt); which ones is down to the last rounding: two
+      // builds of the same sources for other instruction sets gave 0.014 and 0.028 for `sparse`.
+      const limit = name.startsWith("all") ? 0.06 : name === "none" ? 0.02 : 0.04;
       assert.ok(kl < limit, `${given.name} ${name}: KL ${kl}`);
       const none = given.runs.none as Run;
       if (name === "all" || name === "all_relative")
