@@ -174,7 +174,7 @@ export class EngineClient {
       killed = why;
       child.kill("SIGKILL");
     };
-    let watchdog = setTimeout(() => kill("did not start in time"), this.options.startMs ?? 60_000);
+    let watchdog = setTimeout(() => kill("did not start in time"), this.options.startMs ?? 120_000);
     const gone = (what: string) => {
       clearTimeout(watchdog);
       const reason = killed ?? what;
