@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { runTests } from "@vscode/test-electron";
@@ -57,6 +57,8 @@ export async function runHostSuite(options: HostSuiteOptions = {}): Promise<Host
     throw new Error(`The extension host ended after ${read.results.length} of ${read.registered.length} tests; logs in ${scratch}`);
   // Something other than a failed test: a crash after the last one, say.
   if (failure && !read.results.some((r) => r.error)) throw new Error(`The run failed (${String(failure)}); logs in ${scratch}`);
+  // Logs are kept only where there is something to look for.
+  if (!read.results.some((r) => r.error)) rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
   return read;
 }
 

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Browser, chromium, type FrameLocator, type Locator, type Page } from "playwright-core";
@@ -183,6 +183,7 @@ export class Driver {
     const text = existsSync(log) ? readFileSync(log, "utf8") : "";
     mkdirSync(RESULTS, { recursive: true });
     if (existsSync(log)) cpSync(log, join(RESULTS, `${this.options.name}-server.log`));
+    rmSync(join(this.userData, ".."), { recursive: true, force: true, maxRetries: 5 });
     if (/Extension Host Process exited with code: (?!0,)/.test(text)) throw new Error("The extension host crashed during this flow.");
   }
 }

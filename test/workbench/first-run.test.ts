@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
@@ -12,6 +12,8 @@ import { missing, vsix } from "./vsix.js";
 describe("first run", { skip: missing, concurrency: 1 }, () => {
   let driver: Driver;
   let server: ModelServer;
+  /** Of its own, so that the model has to be downloaded. */
+  const cache = mkdtempSync(join(tmpdir(), "act-cache-"));
   const sha256 = DEFAULT_MODEL.sha256 ?? "";
 
   before(async () => {
@@ -23,7 +25,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
         "shapes.py": "import math\n\n\ndef area_of_circle(radius):\n    return math.pi * radius ** 2\n\n\ndef area_of_square(side):\n",
       },
       settings: { "act.model.downloadSource": server.url, "act.model.contextSize": 2048 },
-      env: { ACT_CACHE: mkdtempSync(join(tmpdir(), "act-cache-")) },
+      env: { ACT_CACHE: cache },
     });
   });
   // What was on screen when each test ended, passed or failed.
@@ -31,6 +33,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
   after(async () => {
     await driver?.close();
     await server?.close();
+    rmSync(cache, { recursive: true, force: true });
   });
 
   it("the status bar says that no model is chosen", async () => {
