@@ -140,11 +140,24 @@ test("thread counts change nothing beyond rounding", async () => {
 test("the last ubatch sees the same sinks whatever the ubatch size", async () => {
   const tokens = prompt();
   const whole = await createContext();
-  await fresh(whole, tokens, calibration([[2, 0], [2, 5]]));
+  await fresh(
+    whole,
+    tokens,
+    calibration([
+      [2, 0],
+      [2, 5],
+    ]),
+  );
   const wanted = whole.sinks(0);
   for (const size of [16, 31]) {
     const context = await createContext();
-    context.setCalibration(0, calibration([[2, 0], [2, 5]]));
+    context.setCalibration(
+      0,
+      calibration([
+        [2, 0],
+        [2, 5],
+      ]),
+    );
     for (let at = 0; at < tokens.length; at += size) await feed(context, tokens.slice(at, at + size), at);
     assert.deepEqual(context.sinks(0), wanted);
   }
@@ -194,7 +207,15 @@ test("removing, copying and shifting sequences leaks no statistics", async () =>
           const abort = new AbortController();
           const n = length;
           const positions = Int32Array.from({ length: n }, (_, i) => held + i);
-          const work = context.decode({ tokens: Int32Array.from(words.slice(0, n)), positions, sequences: new Int32Array(n).fill(sequence), outputs: new Uint8Array(n) }, abort.signal);
+          const work = context.decode(
+            {
+              tokens: Int32Array.from(words.slice(0, n)),
+              positions,
+              sequences: new Int32Array(n).fill(sequence),
+              outputs: new Uint8Array(n),
+            },
+            abort.signal,
+          );
           abort.abort();
           await work;
           context.removeCells(sequence, held);
