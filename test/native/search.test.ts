@@ -84,7 +84,7 @@ test("a search writes its journal, tells its parts, ends in a verdict; killed an
   );
 });
 
-test("cancelled: rejects at once, and the journal goes on from there", { timeout: 120_000 }, async () => {
+test("cancelled: rejects at once, and the journal goes on from there", { timeout: 400_000 }, async () => {
   const controller = new AbortController();
   let told = 0;
   const asked = client.request("calibrate", search("c.jsonl"), {
