@@ -56,7 +56,7 @@ const search = (journal: string): CalibrateParams => ({
 });
 
 test("a search writes its journal, tells its parts, ends in a verdict; killed and resumed it says the same", {
-  timeout: 240_000,
+  timeout: 500_000,
 }, async () => {
   const progress: CalibrateProgress[] = [];
   const whole = await client.request("calibrate", search("a.jsonl"), { onProgress: (event) => progress.push(event) });
@@ -114,7 +114,7 @@ test("bad searches are sentences", async () => {
   await refused({ merge: [path.join(folder, "a.jsonl"), other] }, /notes\.jsonl does not begin like a journal/);
 });
 
-test("an evaluation: records, resume, report, prompts that are too long", { timeout: 240_000 }, async () => {
+test("an evaluation: records, resume, report, prompts that are too long", { timeout: 500_000 }, async () => {
   const out = path.join(folder, "evaluation");
   const params: EvaluateParams = {
     tasks: [task],
