@@ -129,11 +129,7 @@ describe("calibrate in the workbench", { skip: missing, concurrency: 1 }, () => 
 
   it("is exported as a head-set file that others can read", { skip: verdictSkip }, async () => {
     await named("head-set").locator('[data-name="export"]').click();
-    const input = driver.page.locator(".quick-input-widget input.input");
-    await input.waitFor({ timeout: 10_000 });
-    await input.fill(join(driver.folder, "exported.json"));
-    await driver.page.waitForTimeout(600);
-    await driver.page.keyboard.press("Enter");
+    await driver.acceptFile(join(driver.folder, "exported.json"));
     await named("notice").filter({ hasText: "Written to exported.json" }).waitFor({ timeout: 10_000 });
     const set = v.parse(HeadSetSchema, JSON.parse(readFileSync(join(driver.folder, "exported.json"), "utf8")));
     assert.deepEqual([set.model.layers, set.model.heads], [30, 9]);

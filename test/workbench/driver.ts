@@ -110,6 +110,18 @@ export class Driver {
     await this.page.keyboard.press("Enter");
   }
 
+  /** Answers the workbench's own file dialog. It looks the folder up first, however long that takes, and is deaf to Enter until then. */
+  async acceptFile(path: string): Promise<void> {
+    const input = this.page.locator(".quick-input-widget input.input");
+    await input.waitFor({ timeout: 10_000 });
+    await input.fill(path);
+    for (let attempt = 0; await input.isVisible(); attempt++) {
+      if (attempt === 60) throw new Error(`The file dialog did not take ${path}.`);
+      await this.page.waitForTimeout(500);
+      await this.page.keyboard.press("Enter");
+    }
+  }
+
   async openFile(name: string): Promise<void> {
     await this.page.keyboard.press("Control+p");
     await this.choose(name, name.split("/").at(-1));

@@ -51,11 +51,7 @@ describe("sinks in the workbench", { skip: missing, concurrency: 1 }, () => {
     await named("export-format").click();
     await named("export-format").locator(`vscode-option[value="${format}"]`).click();
     await named("export").click();
-    const input = driver.page.locator(".quick-input-widget input.input");
-    await input.waitFor({ timeout: 10_000 });
-    await input.fill(join(driver.folder, file));
-    await driver.page.waitForTimeout(600); // the dialog looks the folder up
-    await driver.page.keyboard.press("Enter");
+    await driver.acceptFile(join(driver.folder, file));
     await named("message")
       .filter({ hasText: `Written to ${file}` })
       .waitFor({ timeout: 10_000 });

@@ -267,6 +267,7 @@ private:
             }
             const auto & config = seq->config;
             const auto [first, last] = rows(ubatch, streams[s]);
+            const float limit = config.relative ? config.threshold/visible(ubatch, il, streams[s]) : config.threshold;
             for (const auto & e : list->second) {
                 const bool seen = act->window.layer == il && act->window.head == e.head && s == 0;
                 const int32_t flags =
@@ -275,7 +276,6 @@ private:
                     (config.initial && e.calibrated  ? GGML_ACT_FLAG_INITIAL : 0) |
                     (e.calibrated                    ? 0 : GGML_ACT_FLAG_WATCH) |
                     (seen                            ? GGML_ACT_FLAG_MATRIX  : 0);
-                const float limit = config.relative ? config.threshold/visible(ubatch, il, streams[s]) : config.threshold;
 
                 entry[GGML_ACT_ENTRY_STREAM] = s;
                 entry[GGML_ACT_ENTRY_HEAD]   = e.head;

@@ -20,8 +20,6 @@
 extern "C" {
 #endif
 
-#define GGML_ACT_VERSION 1
-
 // One calibrated (stream, head) pair: a column of the `entries` tensor, I32 [GGML_ACT_ENTRY_SIZE, n_entries].
 // Entries are sorted by stream, then head.
 enum ggml_act_entry_field {

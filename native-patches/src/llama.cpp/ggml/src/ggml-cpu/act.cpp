@@ -124,10 +124,6 @@ struct act {
         }
     }
 
-    const char * key_data(int64_t e, int64_t i) const {
-        return (const char *) k->data + i*k->nb[1] + kv_head(e)*k->nb[2] + stream(e)*k->nb[3];
-    }
-
     void read_key  (int64_t e, int64_t i, float * out) const { read_row(k, i, kv_head(e), stream(e), out); }
     void read_value(int64_t e, int64_t i, float * out) const { read_row(v, i, kv_head(e), stream(e), out); }
 
@@ -151,63 +147,50 @@ struct act {
         }
     }
 
-    // entries [e, group_end(e)) share keys and values
-    int64_t group_end(int64_t e) const {
-        int64_t end = e + 1;
-        while (end < n_entries && stream(end) == stream(e) && kv_head(end) == kv_head(e)) {
-            end++;
+    // keys of a stream; cells behind the last used one are of no interest
+    int64_t used(int stream) const {
+        const int32_t * pos = keys_row(stream, GGML_ACT_KEYS_POSITION);
+        int64_t n = n_kv;
+        while (n > 0 && pos[n - 1] < 0) {
+            n--;
         }
-        return end;
+        return n;
     }
 
-    int64_t n_groups() const {
+    // entries [start[g], start[g + 1]) share keys and values; returns the number of such groups
+    int64_t groups(int32_t * start) const {
         int64_t n = 0;
-        for (int64_t e = 0; e < n_entries; e = group_end(e)) {
-            n++;
+        for (int64_t e = 0; e < n_entries; e++) {
+            if (e == 0 || stream(e) != stream(e - 1) || kv_head(e) != kv_head(e - 1)) {
+                start[n++] = e;
+            }
         }
+        start[n] = n_entries;
         return n;
     }
 };
 
-float dot(const float * a, const float * b, int64_t n) {
+inline float dot(const float * GGML_RESTRICT a, const float * GGML_RESTRICT b, int64_t n) {
+#if defined(GGML_SIMD) && !defined(__ARM_FEATURE_SVE) && !defined(__riscv_v_intrinsic)
+    if (n % GGML_F32_STEP == 0) { // in place: a call costs as much as a head of 64
+        GGML_F32_VEC sum[GGML_F32_ARR];
+        for (int j = 0; j < GGML_F32_ARR; j++) {
+            sum[j] = GGML_F32_VEC_ZERO;
+        }
+        for (int64_t i = 0; i < n; i += GGML_F32_STEP) {
+            for (int j = 0; j < GGML_F32_ARR; j++) {
+                sum[j] = GGML_F32_VEC_FMA(sum[j], GGML_F32_VEC_LOAD(b + i + j*GGML_F32_EPR), GGML_F32_VEC_LOAD(a + i + j*GGML_F32_EPR));
+            }
+        }
+        float s;
+        GGML_F32_VEC_REDUCE(s, sum);
+        return s;
+    }
+#endif
     float s;
     ggml_vec_dot_f32(n, &s, 0, a, 0, b, 0, 1);
     return s;
 }
-
-#if defined(GGML_SIMD) && !defined(__ARM_FEATURE_SVE) && !defined(__riscv_v_intrinsic)
-#if GGML_F32_EPR == 16 && defined(GGML_F32Cx16_LOAD)
-#define ACT_LOAD_F16(x) GGML_F32Cx16_LOAD(x)
-#elif GGML_F32_EPR == 8 && defined(GGML_F32Cx8_LOAD)
-#define ACT_LOAD_F16(x) GGML_F32Cx8_LOAD(x)
-#elif GGML_F32_EPR == 4 && defined(GGML_F32Cx4_LOAD)
-#define ACT_LOAD_F16(x) GGML_F32Cx4_LOAD(x)
-#endif
-#endif
-
-// Where an f16 key can be multiplied with float32 queries as it is loaded, no copy of it is made.
-#if defined(ACT_LOAD_F16)
-constexpr int64_t F16_STEP = GGML_F32_STEP;
-
-inline float dot_f16(const float * GGML_RESTRICT a, const ggml_fp16_t * GGML_RESTRICT b, int64_t n) {
-    GGML_F32_VEC sum[GGML_F32_ARR];
-    for (int j = 0; j < GGML_F32_ARR; j++) {
-        sum[j] = GGML_F32_VEC_ZERO;
-    }
-    for (int64_t i = 0; i < n; i += GGML_F32_STEP) {
-        for (int j = 0; j < GGML_F32_ARR; j++) {
-            sum[j] = GGML_F32_VEC_FMA(sum[j], ACT_LOAD_F16(b + i + j*GGML_F32_EPR), GGML_F32_VEC_LOAD(a + i + j*GGML_F32_EPR));
-        }
-    }
-    float s;
-    GGML_F32_VEC_REDUCE(s, sum);
-    return s;
-}
-#else
-constexpr int64_t F16_STEP = INT64_MAX;
-
-inline float dot_f16(const float *, const ggml_fp16_t *, int64_t) { GGML_ABORT("no f16 loads"); }
-#endif
 
 // 16 independent maxima, so that the compiler may use vector registers
 float max_of(const float * x, int64_t n) {
@@ -264,18 +247,49 @@ tile_kind classify(const act & a, int stream, int64_t r0, int64_t rows, int64_t 
     return open ? TILE_OPEN : closed ? TILE_CLOSED : TILE_MIXED;
 }
 
-// n keys (at most TILE) -> [dk][TILE]; columns beyond n are zero
+// keys [k0, k0 + n) as they lie, as float32 [n][dk]
+void load_keys(const act & a, int64_t e, int64_t k0, int64_t n, float * out) {
+    for (int64_t j = 0; j < n; j++) {
+        a.read_key(e, k0 + j, out + j*a.dk);
+    }
+}
+
+// scores of one row with n keys of load_keys, capped and masked
+void tile_scores(const act & a, const float * q, const float * keys, int64_t n, const float * mask, float slope, float * out) {
+    for (int64_t j = 0; j < n; j++) {
+        out[j] = dot(q, keys + j*a.dk, a.dk)*a.p.scale;
+    }
+    a.cap(out, n);
+    for (int64_t j = 0; j < n; j++) {
+        out[j] = mask[j] == -INFINITY ? -INFINITY : out[j] + slope*mask[j]; // whatever lies in a free cell
+    }
+}
+
+// A[r, k] of every key of one row, from the row's log-sum-exp
+void row_probabilities(const act & a, int64_t e, int64_t r, float lse, float * keys, float * A) {
+    const float slope = a.slope(e);
+    for (int64_t k0 = 0; k0 < a.n_kv; k0 += TILE) {
+        const int64_t n = std::min<int64_t>(TILE, a.n_kv - k0);
+        float mask[TILE];
+        a.read_mask(a.stream(e), r, k0, n, mask);
+        load_keys(a, e, k0, n, keys);
+        tile_scores(a, a.q_row(e, r), keys, n, mask, slope, A + k0);
+        ggml_vec_soft_max_f32(n, A + k0, A + k0, lse);
+    }
+}
+
+// n keys (at most `width`, at most TILE) -> [dk][width]; columns beyond n are zero
 template <typename Index>
-void transpose_keys(const act & a, int64_t e, Index index, int64_t n, float * rows, float * out) {
+void transpose_keys(const act & a, int64_t e, Index index, int64_t n, int64_t width, float * rows, float * out) {
     for (int64_t j = 0; j < n; j++) {
         a.read_key(e, index(j), rows + j*a.dk);
     }
-    std::fill(rows + n*a.dk, rows + TILE*a.dk, 0.0f);
+    std::fill(rows + n*a.dk, rows + width*a.dk, 0.0f);
     for (int64_t d = 0; d < a.dk; d += 8) {
         const int64_t d1 = std::min<int64_t>(d + 8, a.dk);
-        for (int64_t j = 0; j < TILE; j++) {
+        for (int64_t j = 0; j < width; j++) {
             for (int64_t i = d; i < d1; i++) {
-                out[i*TILE + j] = rows[j*a.dk + i];
+                out[i*width + j] = rows[j*a.dk + i];
             }
         }
     }
@@ -360,78 +374,79 @@ float gain(float weight, float m, float rest) {
     return rest < GGML_ACT_MIN_REST ? 0.0f : (1.0f - weight*m)/rest;
 }
 
-// stage 4 for one row: `acc` = sum over the sinks of A*v, `m` their mass. `probability(i)` = A[r, i].
-template <typename Probability>
-void correct_row(const act & a, int64_t e, int64_t r, float m, const float * acc, Probability probability, float * buffer) {
+// stage 4 for one row: `acc` = sum over the sinks of A*v, `m` their mass
+void correct_row(const act & a, int64_t e, int64_t r, float m, const float * acc) {
     const float weight  = a.real(e, GGML_ACT_ENTRY_WEIGHT);
     const bool  initial = a.flags(e) & GGML_ACT_FLAG_INITIAL;
+    const float scale   = initial ? 1.0f/(1.0f - m + weight*m) : gain(weight, m, 1.0f - m);
+    const float sink    = initial ? scale*(weight - 1.0f) : weight - scale;
     float     * o       = a.o_row(e, r);
 
-    if (initial) {
-        const float scale = 1.0f/(1.0f - m + weight*m);
-        for (int64_t d = 0; d < a.dv; d++) {
-            o[d] = scale*(o[d] + (weight - 1.0f)*acc[d]);
-        }
-        return;
-    }
-
-    if (1.0f - m >= GGML_ACT_DIRECT_REST) {
-        const float scale = gain(weight, m, 1.0f - m);
-        for (int64_t d = 0; d < a.dv; d++) {
-            o[d] = scale*o[d] + (weight - scale)*acc[d];
-        }
-        return;
-    }
-
-    // nearly all mass on the sinks: 1 - m has lost its digits, so the other keys are summed themselves
-    float * value = buffer;
-    float * other = buffer + a.dv;
-    std::fill(other, other + a.dv, 0.0f);
-
-    const int32_t * pos  = a.keys_row(a.stream(e), GGML_ACT_KEYS_POSITION);
-    const int32_t * sink = a.sinks(e);
-    const int32_t * end  = sink + a.count(e);
-
-    float rest = 0.0f;
-    for (int64_t i = 0; i < a.n_kv; i++) {
-        if (sink != end && *sink == i) {
-            sink++;
-            continue;
-        }
-        const float x = pos[i] < 0 ? 0.0f : probability(i);
-        if (x > 0.0f) {
-            rest += x;
-            a.read_value(e, i, value);
-            ggml_vec_mad_f32(a.dv, other, value, x);
-        }
-    }
-    const float scale = gain(weight, m, rest);
-    if (scale > 0.0f) {
-        for (int64_t d = 0; d < a.dv; d++) {
-            o[d] = scale*other[d] + weight*acc[d];
-        }
+    for (int64_t d = 0; d < a.dv; d++) {
+        o[d] = scale*o[d] + sink*acc[d];
     }
 }
 
-// A[r, i] of one row and key, from the row's log-sum-exp
-struct row_probability {
-    const act   & a;
-    int64_t       e, r;
-    float         lse;
-    float       * buffer; // dk
-    const float * q;
+// Nearly all mass on the sinks: 1 - m has lost its digits, so the other keys are summed themselves.
+bool is_direct(const act & a, int64_t e, float m) {
+    return !(a.flags(e) & GGML_ACT_FLAG_INITIAL) && 1.0f - m < GGML_ACT_DIRECT_REST;
+}
 
-    float operator()(int64_t i) const {
-        const float mask = a.mask_at(a.stream(e), r, i);
-        if (mask == -INFINITY) {
-            return 0.0f;
+// stage 4 for such rows: `rows` of them, r[i] with mass[r[i] - r0], acc[r[i] - r0] and lse[r[i]]
+void correct_direct(const act & a, int64_t e, int64_t r0, const int64_t * r, int64_t rows, const float * lse, const float * mass, const float * acc,
+        float * keys, float * values, float * other) {
+    const int       stream = a.stream(e);
+    const float     slope  = a.slope(e);
+    const float     weight = a.real(e, GGML_ACT_ENTRY_WEIGHT);
+    const int32_t * sink   = a.sinks(e);
+    const int32_t * end    = sink + a.count(e);
+
+    float rest[ROWS] = {};
+    std::fill(other, other + rows*a.dv, 0.0f);
+
+    for (int64_t k0 = 0; k0 < a.n_kv; k0 += TILE) {
+        const int64_t n = std::min<int64_t>(TILE, a.n_kv - k0);
+        const int32_t * next = sink;
+        while (next != end && *next < k0 + n) {
+            next++;
         }
-        a.read_key(e, i, buffer);
-        float s = dot(q, buffer, a.dk)*a.p.scale;
-        a.cap(&s, 1);
-        return expf(s + a.slope(e)*mask - lse);
+        bool loaded = false;
+        for (int64_t i = 0; i < rows; i++) {
+            float mask[TILE], s[TILE];
+            a.read_mask(stream, r[i], k0, n, mask);
+            if (max_of(mask, n) == -INFINITY) {
+                continue;
+            }
+            if (!loaded) {
+                load_keys(a, e, k0, n, keys);
+                for (int64_t j = 0; j < n; j++) {
+                    a.read_value(e, k0 + j, values + j*a.dv);
+                }
+                loaded = true;
+            }
+            tile_scores(a, a.q_row(e, r[i]), keys, n, mask, slope, s);
+            ggml_vec_soft_max_f32(n, s, s, lse[r[i]]);
+            for (const int32_t * at = sink; at != next; at++) {
+                s[*at - k0] = 0.0f;
+            }
+            for (int64_t j = 0; j < n; j++) {
+                if (s[j] > 0.0f) {
+                    rest[i] += s[j];
+                    ggml_vec_mad_f32(a.dv, other + i*a.dv, values + j*a.dv, s[j]);
+                }
+            }
+        }
+        sink = next;
     }
-};
+    for (int64_t i = 0; i < rows; i++) {
+        const float scale = gain(weight, mass[r[i] - r0], rest[i]);
+        const float * sum = acc + (r[i] - r0)*a.dv;
+        float * o = a.o_row(e, r[i]);
+        for (int64_t d = 0; scale > 0.0f && d < a.dv; d++) {
+            o[d] = scale*other[i*a.dv + d] + weight*sum[d];
+        }
+    }
+}
 
 // The one head whose probabilities somebody looks at: pooled by maximum, before and after.
 void write_matrix(const act & a, int64_t e, const float * lse, float * buffer, int ith, int nth) {
@@ -444,8 +459,8 @@ void write_matrix(const act & a, int64_t e, const float * lse, float * buffer, i
     const int       row0    = a.entry(e)[GGML_ACT_ENTRY_ROW0];
     const int32_t * pos     = a.keys_row(a.stream(e), GGML_ACT_KEYS_POSITION);
 
-    float * key = buffer;
-    float * A   = buffer + a.dk;
+    float * keys_tile = buffer;
+    float * A         = buffer + TILE*a.dk;
 
     for (int64_t r = 0; r < a.n_rows; r++) {
         const int64_t at = row0 + r - a.p.row0;
@@ -453,13 +468,12 @@ void write_matrix(const act & a, int64_t e, const float * lse, float * buffer, i
         if (at < 0 || y >= a.matrix->ne[1] || y % nth != ith) { // a pooled row belongs to one thread
             continue;
         }
-        const row_probability probability = { a, e, r, lse[r], key, a.q_row(e, r) };
+        row_probabilities(a, e, r, lse[r], keys_tile, A);
 
         float m = 0.0f, rest = 0.0f;
         const int32_t * sink = a.sinks(e);
         const int32_t * end  = sink + a.count(e);
         for (int64_t i = 0; i < a.n_kv; i++) {
-            A[i] = pos[i] < 0 ? 0.0f : probability(i);
             const bool is_sink = sink != end && *sink == i;
             (is_sink ? m : rest) += A[i];
             sink += is_sink;
@@ -494,6 +508,7 @@ void write_matrix(const act & a, int64_t e, const float * lse, float * buffer, i
 struct layout {
     size_t lse;      // [entry][row]
     size_t partial;  // blocks: column sums [thread][entry of the thread][n_kv]; few: probabilities [entry][row][n_kv]
+    size_t parts;    // few: maximum and total of a thread's keys, [thread][entry][row][2]
     size_t scratch;  // [thread][thread_size]
     size_t thread_size;
     size_t total;
@@ -501,66 +516,99 @@ struct layout {
 
     layout(const act & a, int nth) {
         const bool    few      = a.n_rows <= FEW_ROWS;
+        const int64_t rows     = few ? FEW_ROWS : ROWS;
         const int64_t n_groups = std::min(a.n_entries, a.k->ne[2]*a.n_stream); // at most
         per_thread_entries = std::min(a.n_entries, ((n_groups + nth - 1)/nth + 1)*a.group);
 
-        const size_t row    = a.dk + 4*a.dv + a.n_kv;
-        const size_t blocks = a.n_tiles*a.dk*TILE + TILE*a.dk + a.n_tiles*ROWS*TILE + ROWS*a.dk + TILE*a.dv + ROWS*a.dv + a.n_tiles + ROWS;
+        const size_t common = a.n_entries + 1 + TILE*a.dk + TILE*a.dv + 2*rows*a.dv + a.n_kv;
+        const size_t blocks = a.n_tiles*a.dk*TILE + a.n_tiles*ROWS*TILE + ROWS*a.dk + a.n_tiles;
 
         lse         = 0;
         partial     = pad(a.n_entries*a.n_rows);
-        scratch     = partial + pad(few ? a.n_entries*a.n_rows*a.n_kv : nth*per_thread_entries*a.n_kv);
-        thread_size = pad(few ? row : blocks + row);
+        parts       = partial + pad(few ? a.n_entries*a.n_rows*a.n_kv : nth*per_thread_entries*a.n_kv);
+        scratch     = parts + pad(few ? 2*nth*a.n_entries*a.n_rows : 0);
+        thread_size = pad(few ? common : common + blocks);
         total       = scratch + nth*thread_size;
     }
 
     static size_t pad(size_t n) { return (n + 31)/16*16; } // a cache line apart
 };
 
+// What both forms need; the head of a thread's scratch.
+struct buffers {
+    float   * keys;   // [TILE][dk]
+    float   * sums;   // [n_kv]; behind `keys`, where write_matrix wants its row
+    float   * values; // [TILE][dv]
+    float   * acc;    // [rows][dv]
+    float   * other;  // [rows][dv]
+    int32_t * groups; // [n_entries + 1]
+    float   * more;
+
+    buffers(const act & a, float * scratch, int64_t rows) {
+        keys   = scratch;
+        sums   = keys + TILE*a.dk;
+        values = sums + a.n_kv;
+        acc    = values + TILE*a.dv;
+        other  = acc + rows*a.dv;
+        groups = (int32_t *) (other + rows*a.dv);
+        more   = (float *) (groups + a.n_entries + 1);
+    }
+};
+
+// stage 4 for rows [r0, r0 + rows), from the sinks' sums in own.acc; lse[r] by row, mass[i] by row of the block
+void correct_rows(const act & a, int64_t e, int64_t r0, int64_t rows, const float * lse, const float * mass, const buffers & own) {
+    int64_t direct[ROWS], n_direct = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        if (mass[i] > 0.0f) {
+            if (is_direct(a, e, mass[i])) {
+                direct[n_direct++] = r0 + i;
+            } else {
+                correct_row(a, e, r0 + i, mass[i], own.acc + i*a.dv);
+            }
+        }
+    }
+    if (n_direct > 0) {
+        correct_direct(a, e, r0, direct, n_direct, lse, mass, own.acc, own.keys, own.values, own.other);
+    }
+}
+
 void run_few(const act & a, const layout & at, float * work, const ggml_compute_params * params) {
     const int ith = params->ith, nth = params->nth;
+    const int64_t R = a.n_rows;
 
     float * lse    = work + at.lse;
     float * scores = work + at.partial; // [entry][row][n_kv]
+    float * parts  = work + at.parts;
 
-    float * key    = work + at.scratch + ith*at.thread_size; // dk
-    float * sums   = key + a.dk;                             // n_kv
-    float * value  = sums + a.n_kv;                          // dv
-    float * acc    = value + a.dv;                           // dv
-    float * buffer = acc + a.dv;                             // 2 dv
+    const buffers own(a, work + at.scratch + ith*at.thread_size, FEW_ROWS);
+    const int64_t n_groups = a.groups(own.groups);
 
-    // stage 1: the threads share the keys
-    {
-        const int64_t chunk = (a.n_kv + nth - 1)/nth;
-        const int64_t k0    = std::min(a.n_kv, ith*chunk);
-        const int64_t k1    = std::min(a.n_kv, k0 + chunk);
+    const auto first_key = [&](int64_t n, int thread) { return std::min(n, (n + TILE - 1)/TILE*thread/nth*TILE); };
 
-        for (int64_t e0 = 0; e0 < a.n_entries; e0 = a.group_end(e0)) {
-            const int64_t   e1  = a.group_end(e0);
-            const int32_t * pos = a.keys_row(a.stream(e0), GGML_ACT_KEYS_POSITION);
-            for (int64_t i = k0; i < k1; i++) {
-                if (pos[i] < 0) {
-                    for (int64_t er = e0*a.n_rows; er < e1*a.n_rows; er++) {
-                        scores[er*a.n_kv + i] = -INFINITY;
-                    }
-                    continue;
-                }
-                if (a.k->type == GGML_TYPE_F16 && a.dk % F16_STEP == 0) {
-                    const ggml_fp16_t * x = (const ggml_fp16_t *) a.key_data(e0, i);
-                    for (int64_t e = e0; e < e1; e++) {
-                        for (int64_t r = 0; r < a.n_rows; r++) {
-                            scores[(e*a.n_rows + r)*a.n_kv + i] = dot_f16(a.q_row(e, r), x, a.dk)*a.p.scale;
-                        }
-                    }
-                    continue;
-                }
-                a.read_key(e0, i, key);
-                for (int64_t e = e0; e < e1; e++) {
-                    for (int64_t r = 0; r < a.n_rows; r++) {
-                        scores[(e*a.n_rows + r)*a.n_kv + i] = dot(a.q_row(e, r), key, a.dk)*a.p.scale;
-                    }
+    // stage 1: the threads share the keys; each leaves exp(score - its own maximum)
+    for (int64_t g = 0; g < n_groups; g++) {
+        const int64_t e0 = own.groups[g], e1 = own.groups[g + 1];
+        const int64_t n  = a.used(a.stream(e0));
+        const int64_t k0 = first_key(n, ith), k1 = first_key(n, ith + 1);
+
+        for (int64_t k = k0; k < k1; k += TILE) {
+            const int64_t m = std::min<int64_t>(TILE, k1 - k);
+            float mask[FEW_ROWS][TILE];
+            for (int64_t r = 0; r < R; r++) {
+                a.read_mask(a.stream(e0), r, k, m, mask[r]);
+            }
+            load_keys(a, e0, k, m, own.keys);
+            for (int64_t e = e0; e < e1; e++) {
+                for (int64_t r = 0; r < R; r++) {
+                    tile_scores(a, a.q_row(e, r), own.keys, m, mask[r], a.slope(e), scores + (e*R + r)*a.n_kv + k);
                 }
             }
+        }
+        for (int64_t er = e0*R; er < e1*R; er++) {
+            float * s    = scores + er*a.n_kv;
+            float * part = parts + 2*(ith*a.n_entries*R + er);
+            part[0] = max_of(s + k0, k1 - k0);
+            part[1] = ggml_vec_soft_max_f32(k1 - k0, s + k0, s + k0, finite(part[0]));
         }
     }
 
@@ -568,49 +616,46 @@ void run_few(const act & a, const layout & at, float * work, const ggml_compute_
 
     // the rest: each thread takes whole heads
     for (int64_t e = ith; e < a.n_entries; e += nth) {
-        const int32_t * pos   = a.keys_row(a.stream(e), GGML_ACT_KEYS_POSITION);
-        const float     slope = a.slope(e);
+        const int64_t n = a.used(a.stream(e));
+        float * A = scores + e*R*a.n_kv;
 
-        int64_t n = a.n_kv; // cells behind the last used one need no exponentials
-        while (n > 0 && pos[n - 1] < 0) {
-            n--;
-        }
-        std::fill(sums, sums + a.n_kv, 0.0f);
-
-        for (int64_t r = 0; r < a.n_rows; r++) {
-            float * s = scores + (e*a.n_rows + r)*a.n_kv;
-            a.cap(s, n);
-            for (int64_t i = 0; i < n; i += TILE) {
-                float mask[TILE];
-                const int64_t m = std::min<int64_t>(TILE, n - i);
-                a.read_mask(a.stream(e), r, i, m, mask);
-                for (int64_t j = 0; j < m; j++) {
-                    s[i + j] += slope*mask[j];
-                }
+        for (int64_t r = 0; r < R; r++) {
+            const auto part = [&](int t) { return parts + 2*((t*a.n_entries + e)*R + r); };
+            float top = -INFINITY, total = 0.0f;
+            for (int t = 0; t < nth; t++) {
+                top = std::max(top, part(t)[0]);
             }
-            const float top   = finite(max_of(s, n));
-            const float total = ggml_vec_soft_max_f32(n, s, s, top);
-            lse[e*a.n_rows + r] = log_sum_exp(top, total);
-            ggml_vec_scale_f32(n, s, inverse_of(total));
-            ggml_vec_acc_f32(n, sums, s);
+            top = finite(top);
+            for (int t = 0; t < nth; t++) {
+                total += part(t)[1]*expf(part(t)[0] - top);
+            }
+            lse[e*R + r] = log_sum_exp(top, total);
+            for (int t = 0; t < nth; t++) {
+                const int64_t k0 = first_key(n, t), k1 = first_key(n, t + 1);
+                ggml_vec_scale_f32(k1 - k0, A + r*a.n_kv + k0, expf(part(t)[0] - top)*inverse_of(total));
+            }
+            std::fill(A + r*a.n_kv + n, A + (r + 1)*a.n_kv, 0.0f);
+        }
+        memcpy(own.sums, A, a.n_kv*sizeof(float));
+        for (int64_t r = 1; r < R; r++) {
+            ggml_vec_acc_f32(n, own.sums, A + r*a.n_kv);
         }
 
-        select_sinks(a, e, sums);
+        select_sinks(a, e, own.sums);
         if (!corrects(a, e)) {
             continue;
         }
-        for (int64_t r = 0; r < a.n_rows; r++) {
-            const float * A = scores + (e*a.n_rows + r)*a.n_kv;
-            float m = 0.0f;
-            std::fill(acc, acc + a.dv, 0.0f);
-            for (int32_t i = 0; i < a.count(e); i++) {
-                const int32_t cell = a.sinks(e)[i];
-                m += A[cell];
-                a.read_value(e, cell, value);
-                ggml_vec_mad_f32(a.dv, acc, value, A[cell]);
+        float mass[FEW_ROWS] = {};
+        std::fill(own.acc, own.acc + R*a.dv, 0.0f);
+        for (int32_t i = 0; i < a.count(e); i++) {
+            const int32_t cell = a.sinks(e)[i];
+            a.read_value(e, cell, own.values);
+            for (int64_t r = 0; r < R; r++) {
+                mass[r] += A[r*a.n_kv + cell];
+                ggml_vec_mad_f32(a.dv, own.acc + r*a.dv, own.values, A[r*a.n_kv + cell]);
             }
-            correct_row(a, e, r, m, acc, [A](int64_t i) { return A[i]; }, buffer);
         }
+        correct_rows(a, e, 0, R, lse + e*R, mass, own);
     }
 }
 
@@ -620,56 +665,46 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
     float * lse     = work + at.lse;
     float * partial = work + at.partial;
 
-    float * tiles   = work + at.scratch + ith*at.thread_size; // [tile][dk][TILE]
-    float * raw     = tiles + a.n_tiles*a.dk*TILE;  // [TILE][dk]
-    float * scores  = raw + TILE*a.dk;              // [tile][ROWS][TILE]
+    const buffers own(a, work + at.scratch + ith*at.thread_size, ROWS);
+    float * tiles   = own.more;                     // [tile][dk][TILE]
+    float * scores  = tiles + a.n_tiles*a.dk*TILE;  // [tile][ROWS][TILE]
     float * queries = scores + a.n_tiles*ROWS*TILE; // [ROWS][dk]
-    float * values  = queries + ROWS*a.dk;          // [TILE][dv]
-    float * acc     = values + TILE*a.dv;           // [ROWS][dv]
-    float * kinds   = acc + ROWS*a.dv;              // [tile]
-    float * mass    = kinds + a.n_tiles;            // [ROWS]
-    float * key     = mass + ROWS;                  // [dk]
-    float * buffer  = key + a.dk;                   // [2 dv]
-    float * total_sums = buffer + 2*a.dv;           // [n_kv]
+    uint8_t * kind  = (uint8_t *) (queries + ROWS*a.dk); // [tile]
 
-    uint8_t * kind = (uint8_t *) kinds;
+    // An item is a block of rows of a group; thread t takes the items [first_item(t), first_item(t + 1)). Rows see
+    // earlier keys only, so a block costs about as much as the last of its rows sees.
+    const int64_t n_groups = a.groups(own.groups);
+    const int64_t blocks   = (a.n_rows + ROWS - 1)/ROWS;
+    const auto    cost     = [&](int64_t b) { return std::max<int64_t>(a.n_kv - (blocks - b)*ROWS, 0) + ROWS; };
 
-    // an item is a block of rows of a group; thread t takes the items [first_item(t), first_item(t + 1))
-    const int64_t blocks  = (a.n_rows + ROWS - 1)/ROWS;
-    const int64_t n_items = a.n_groups()*blocks;
-    const auto first_item = [&](int thread) { return n_items*thread/nth; };
-    const int64_t first   = first_item(ith), last = first_item(ith + 1);
-
-    // the first entry that a thread's items touch
-    const auto first_entry = [&](int thread) {
-        const int64_t g = first_item(thread)/blocks;
-        int64_t e = 0;
-        for (int64_t i = 0; i < g; i++) {
-            e = a.group_end(e);
+    int64_t group_cost = 0;
+    for (int64_t b = 0; b < blocks; b++) {
+        group_cost += cost(b);
+    }
+    const auto first_item = [&](int thread) {
+        const int64_t before = n_groups*group_cost*thread/nth;
+        int64_t left = before % group_cost, b = 0;
+        for (; left > 0; b++) {
+            left -= cost(b);
         }
-        return e;
+        return before/group_cost*blocks + b;
     };
+    const int64_t first = first_item(ith), last = first_item(ith + 1);
 
     // stages 1 and 2
     {
         float       * sums = partial + ith*at.per_thread_entries*a.n_kv;
-        const int64_t base = first_entry(ith);
+        const int64_t base = own.groups[first/blocks];
         std::fill(sums, sums + at.per_thread_entries*a.n_kv, 0.0f);
 
-        int64_t item = first/blocks*blocks;
-        for (int64_t e0 = base; e0 < a.n_entries && item < last; e0 = a.group_end(e0), item += blocks) {
-            const int64_t   e1     = a.group_end(e0);
-            const int       stream = a.stream(e0);
-            const int32_t * pos    = a.keys_row(stream, GGML_ACT_KEYS_POSITION);
+        for (int64_t g = first/blocks; g*blocks < last; g++) {
+            const int64_t e0     = own.groups[g], e1 = own.groups[g + 1];
+            const int     stream = a.stream(e0);
+            const int64_t n_tiles = (a.used(stream) + TILE - 1)/TILE;
 
             int64_t ready = 0; // tiles of this group transposed so far
-            int64_t n = a.n_kv;
-            while (n > 0 && pos[n - 1] < 0) {
-                n--;
-            }
-            const int64_t n_tiles = (n + TILE - 1)/TILE;
 
-            for (int64_t b = std::max<int64_t>(0, first - item); b < std::min(blocks, last - item); b++) {
+            for (int64_t b = std::max<int64_t>(0, first - g*blocks); b < std::min(blocks, last - g*blocks); b++) {
                 const int64_t r0   = b*ROWS;
                 const int64_t rows = std::min<int64_t>(ROWS, a.n_rows - r0);
 
@@ -680,7 +715,7 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
                 }
                 for (; ready < end; ready++) {
                     const int64_t k0 = ready*TILE;
-                    transpose_keys(a, e0, [k0](int64_t j) { return k0 + j; }, std::min<int64_t>(TILE, a.n_kv - k0), raw, tiles + ready*a.dk*TILE);
+                    transpose_keys(a, e0, [k0](int64_t j) { return k0 + j; }, std::min<int64_t>(TILE, a.n_kv - k0), TILE, own.keys, tiles + ready*a.dk*TILE);
                 }
 
                 for (int64_t e = e0; e < e1; e++) {
@@ -752,61 +787,73 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
 
     // stage 3
     for (int64_t e = ith; e < a.n_entries; e += nth) {
-        std::fill(total_sums, total_sums + a.n_kv, 0.0f);
+        std::fill(own.sums, own.sums + a.n_kv, 0.0f);
         for (int t = 0; t < nth; t++) {
-            const int64_t base = first_entry(t);
+            const int64_t base = own.groups[first_item(t)/blocks];
             if (e >= base && e < base + at.per_thread_entries) {
-                ggml_vec_acc_f32(a.n_kv, total_sums, partial + (t*at.per_thread_entries + e - base)*a.n_kv);
+                ggml_vec_acc_f32(a.n_kv, own.sums, partial + (t*at.per_thread_entries + e - base)*a.n_kv);
             }
         }
-        select_sinks(a, e, total_sums);
+        select_sinks(a, e, own.sums);
     }
 
     ggml_barrier(params->threadpool);
 
-    // stage 4
-    const int64_t n_corrections = a.n_entries*blocks;
-    for (int64_t item = n_corrections*ith/nth; item < n_corrections*(ith + 1)/nth; item++) {
-        const int64_t e = item/blocks, r0 = item % blocks*ROWS;
+    // stage 4: the threads share the rows of every head
+    for (int64_t e = 0; e < a.n_entries; e++) {
         if (!corrects(a, e)) {
             continue;
         }
-        const int64_t   rows   = std::min<int64_t>(ROWS, a.n_rows - r0);
         const int       stream = a.stream(e);
         const int32_t * list   = a.sinks(e);
+        const int64_t   count  = a.count(e);
         const float     slope  = a.slope(e);
 
-        load_queries(a, e, r0, rows, queries);
-        std::fill(acc, acc + ROWS*a.dv, 0.0f);
-        std::fill(mass, mass + ROWS, 0.0f);
-
-        for (int64_t c0 = 0; c0 < a.count(e); c0 += TILE) {
-            const int64_t n = std::min<int64_t>(TILE, a.count(e) - c0);
-            transpose_keys(a, e, [&](int64_t j) { return list[c0 + j]; }, n, raw, tiles);
-            std::fill(values, values + TILE*a.dv, 0.0f);
+        // Sinks are few: a narrow tile, whose scores the same product sums in the same order as in stage 1.
+        const auto width = [&](int64_t c0) { return std::min<int64_t>(TILE, (count - c0 + 15)/16*16); };
+        const auto load  = [&](int64_t c0) {
+            const int64_t n = std::min<int64_t>(TILE, count - c0);
+            transpose_keys(a, e, [&](int64_t j) { return list[c0 + j]; }, n, width(c0), own.keys, tiles);
             for (int64_t j = 0; j < n; j++) {
-                a.read_value(e, list[c0 + j], values + j*a.dv);
+                a.read_value(e, list[c0 + j], own.values + j*a.dv);
             }
-            memset(scores, 0, ROWS*TILE*sizeof(float));
-            simd_gemm(scores, queries, tiles, (rows + 3)/4*4, a.dk, TILE);
-            a.cap(scores, rows*TILE);
-            for (int64_t r = 0; r < rows; r++) {
-                float * s = scores + r*TILE;
-                const float shift = lse[e*a.n_rows + r0 + r];
-                for (int64_t j = 0; j < n; j++) {
-                    // expf itself: what is divided by 1 - m later deserves the last digit
-                    s[j] = expf(s[j] + slope*a.mask_at(stream, r0 + r, list[c0 + j]) - shift);
-                    mass[r] += s[j];
-                }
-                std::fill(s + n, s + TILE, 0.0f);
-            }
-            std::fill(scores + rows*TILE, scores + ROWS*TILE, 0.0f);
-            simd_gemm(acc, scores, values, (rows + 3)/4*4, TILE, a.dv);
+        };
+        if (count <= TILE) {
+            load(0);
         }
-        for (int64_t r = 0; r < rows; r++) {
-            if (mass[r] > 0.0f) {
-                const row_probability probability = { a, e, r0 + r, lse[e*a.n_rows + r0 + r], key, a.q_row(e, r0 + r) };
-                correct_row(a, e, r0 + r, mass[r], acc + r*a.dv, probability, buffer);
+        for (int64_t b = blocks*ith/nth; b < blocks*(ith + 1)/nth; b++) {
+            const int64_t r0   = b*ROWS;
+            const int64_t rows = std::min<int64_t>(ROWS, a.n_rows - r0);
+            const int64_t M    = (rows + 3)/4*4;
+
+            float mass[ROWS] = {};
+            load_queries(a, e, r0, rows, queries);
+            std::fill(own.acc, own.acc + M*a.dv, 0.0f);
+
+            for (int64_t c0 = 0; c0 < count; c0 += TILE) {
+                const int64_t n = std::min<int64_t>(TILE, count - c0), w = width(c0);
+                if (count > TILE) {
+                    load(c0);
+                }
+                memset(scores, 0, M*w*sizeof(float));
+                simd_gemm(scores, queries, tiles, M, a.dk, w);
+                a.cap(scores, rows*w);
+
+                float * A = scores; // [M][n], in the place of [M][w]
+                for (int64_t r = 0; r < rows; r++) {
+                    const float shift = lse[e*a.n_rows + r0 + r];
+                    for (int64_t j = 0; j < n; j++) {
+                        // expf itself: what is divided by 1 - m later deserves the last digit
+                        A[r*n + j] = expf(scores[r*w + j] + slope*a.mask_at(stream, r0 + r, list[c0 + j]) - shift);
+                        mass[r] += A[r*n + j];
+                    }
+                }
+                std::fill(A + rows*n, A + M*n, 0.0f);
+                simd_gemm(own.acc, A, own.values, M, n, a.dv);
+            }
+            correct_rows(a, e, r0, rows, lse + e*a.n_rows, mass, own);
+            if (count <= TILE && std::any_of(mass, mass + rows, [&](float m) { return is_direct(a, e, m); })) {
+                load(0); // the direct sums have used the buffers
             }
         }
     }
