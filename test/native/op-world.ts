@@ -11,9 +11,9 @@ export type TensorType = "f32" | "f16" | "q8_0" | "q4_0";
  */
 export type Sinks = "none" | "only the exempt" | "one" | "many" | "sharp" | "tiny rest" | "all";
 
-/** ggml-act.h: rows with less mass outside the sinks stay as they are; with less than this the kernels sum it directly. */
+/** ggml-act.h: rows with less mass outside the sinks stay as they are; with less than this all kernels sum it directly. */
 const MIN_REST = 1e-9;
-const DIRECT_REST = 1 / 4;
+const DIRECT_REST = 1 / 8;
 
 export interface Shape {
   /** Rows of each call; several calls run on one state. */

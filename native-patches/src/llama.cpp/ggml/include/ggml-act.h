@@ -90,7 +90,8 @@ GGML_API struct ggml_tensor * ggml_act(
 
 // Rows whose mass outside the sinks is below this are left unchanged: nobody is there to receive what the sinks give.
 #define GGML_ACT_MIN_REST 1e-9f
-// Where 1 - m is smaller, the error of float32 grows past 1e-6 (it is divided by 1 - m): the rest is summed directly.
+// Where 1 - m is smaller, the error of float32 may grow past 1e-6 (it is divided by 1 - m): the rest is summed directly. A backend that is
+// more exact may have a smaller limit of its own.
 #define GGML_ACT_DIRECT_REST (1.0f/4.0f)
 
 #ifdef __cplusplus

@@ -24,6 +24,9 @@ constexpr int TILE     = 64; // keys per tile
 constexpr int ROWS     = 32; // rows per block
 constexpr int FEW_ROWS = 4;
 
+// Half of GGML_ACT_DIRECT_REST: here a row's mass on the sinks comes from the very scores that its total was summed from.
+constexpr float DIRECT_REST = GGML_ACT_DIRECT_REST/2;
+
 struct act {
     const ggml_tensor * q;
     const ggml_tensor * k;
@@ -124,6 +127,10 @@ struct act {
         }
     }
 
+    const char * key_data(int64_t e, int64_t i) const {
+        return (const char *) k->data + i*k->nb[1] + kv_head(e)*k->nb[2] + stream(e)*k->nb[3];
+    }
+
     void read_key  (int64_t e, int64_t i, float * out) const { read_row(k, i, kv_head(e), stream(e), out); }
     void read_value(int64_t e, int64_t i, float * out) const { read_row(v, i, kv_head(e), stream(e), out); }
 
@@ -192,6 +199,48 @@ inline float dot(const float * GGML_RESTRICT a, const float * GGML_RESTRICT b, i
     return s;
 }
 
+#if defined(GGML_SIMD) && !defined(__ARM_FEATURE_SVE) && !defined(__riscv_v_intrinsic)
+#if GGML_F32_EPR == 16 && defined(GGML_F32Cx16_LOAD)
+#define ACT_LOAD_F16(x) GGML_F32Cx16_LOAD(x)
+#elif GGML_F32_EPR == 8 && defined(GGML_F32Cx8_LOAD)
+#define ACT_LOAD_F16(x) GGML_F32Cx8_LOAD(x)
+#elif GGML_F32_EPR == 4 && defined(GGML_F32Cx4_LOAD)
+#define ACT_LOAD_F16(x) GGML_F32Cx4_LOAD(x)
+#endif
+#endif
+
+// Several queries with one key in f16, which is converted once, as it is loaded: while generating, that is half the work.
+constexpr int QUERIES = 4;
+#if defined(ACT_LOAD_F16)
+constexpr int64_t F16_STEP = GGML_F32_STEP;
+
+template <int H>
+inline void dot_queries(const float * const * q, const ggml_fp16_t * k, int64_t n, float * out) {
+    GGML_F32_VEC sum[H][GGML_F32_ARR];
+    for (int h = 0; h < H; h++) {
+        for (int j = 0; j < GGML_F32_ARR; j++) {
+            sum[h][j] = GGML_F32_VEC_ZERO;
+        }
+    }
+    for (int64_t i = 0; i < n; i += GGML_F32_STEP) {
+        for (int j = 0; j < GGML_F32_ARR; j++) {
+            const GGML_F32_VEC x = ACT_LOAD_F16(k + i + j*GGML_F32_EPR);
+            for (int h = 0; h < H; h++) {
+                sum[h][j] = GGML_F32_VEC_FMA(sum[h][j], x, GGML_F32_VEC_LOAD(q[h] + i + j*GGML_F32_EPR));
+            }
+        }
+    }
+    for (int h = 0; h < H; h++) {
+        GGML_F32_VEC_REDUCE(out[h], sum[h]);
+    }
+}
+#else
+constexpr int64_t F16_STEP = INT64_MAX;
+
+template <int H>
+inline void dot_queries(const float * const *, const ggml_fp16_t *, int64_t, float *) { GGML_ABORT("no f16 loads"); }
+#endif
+
 // 16 independent maxima, so that the compiler may use vector registers
 float max_of(const float * x, int64_t n) {
     float lane[16];
@@ -254,14 +303,64 @@ void load_keys(const act & a, int64_t e, int64_t k0, int64_t n, float * out) {
     }
 }
 
-// scores of one row with n keys of load_keys, capped and masked
+// products q*k -> scores: scaled, capped and masked
+void finish_scores(const act & a, int64_t n, const float * mask, float slope, float * s) {
+    for (int64_t j = 0; j < n; j++) {
+        s[j] *= a.p.scale;
+    }
+    a.cap(s, n);
+    for (int64_t j = 0; j < n; j++) {
+        s[j] = mask[j] == -INFINITY ? -INFINITY : s[j] + slope*mask[j]; // whatever lies in a free cell
+    }
+}
+
+// scores of one row with n keys of load_keys
 void tile_scores(const act & a, const float * q, const float * keys, int64_t n, const float * mask, float slope, float * out) {
     for (int64_t j = 0; j < n; j++) {
-        out[j] = dot(q, keys + j*a.dk, a.dk)*a.p.scale;
+        out[j] = dot(q, keys + j*a.dk, a.dk);
     }
-    a.cap(out, n);
+    finish_scores(a, n, mask, slope, out);
+}
+
+template <int H>
+void products_f16(const act & a, int64_t e, const float * const * q, int64_t k0, int64_t n, float * const * out) {
+    const char * first = a.key_data(e, k0);
     for (int64_t j = 0; j < n; j++) {
-        out[j] = mask[j] == -INFINITY ? -INFINITY : out[j] + slope*mask[j]; // whatever lies in a free cell
+        float s[H];
+        dot_queries<H>(q, (const ggml_fp16_t *) (first + j*a.k->nb[1]), a.dk, s);
+        for (int h = 0; h < H; h++) {
+            out[h][k0 + j] = s[h];
+        }
+    }
+}
+
+// scores of all rows of a group's heads with keys [k0, k0 + n), n <= TILE; `out` [entry - e0][row][n_kv], `mask` [row][TILE]
+void group_scores(const act & a, int64_t e0, int64_t e1, int64_t k0, int64_t n, const float * mask, float * keys, float * out) {
+    const int64_t R = a.n_rows;
+    if (a.k->type != GGML_TYPE_F16 || a.dk % F16_STEP != 0) {
+        load_keys(a, e0, k0, n, keys);
+        for (int64_t i = 0; i < (e1 - e0)*R; i++) {
+            tile_scores(a, a.q_row(e0 + i/R, i % R), keys, n, mask + i % R*TILE, a.slope(e0 + i/R), out + i*a.n_kv + k0);
+        }
+        return;
+    }
+    for (int64_t i0 = 0; i0 < (e1 - e0)*R; i0 += QUERIES) {
+        const int64_t H = std::min<int64_t>(QUERIES, (e1 - e0)*R - i0);
+        const float * q[QUERIES];
+        float * s[QUERIES];
+        for (int64_t h = 0; h < H; h++) {
+            q[h] = a.q_row(e0 + (i0 + h)/R, (i0 + h) % R);
+            s[h] = out + (i0 + h)*a.n_kv;
+        }
+        switch (H) {
+            case 1: products_f16<1>(a, e0, q, k0, n, s); break;
+            case 2: products_f16<2>(a, e0, q, k0, n, s); break;
+            case 3: products_f16<3>(a, e0, q, k0, n, s); break;
+            case 4: products_f16<4>(a, e0, q, k0, n, s); break;
+        }
+        for (int64_t h = 0; h < H; h++) {
+            finish_scores(a, n, mask + (i0 + h) % R*TILE, a.slope(e0 + (i0 + h)/R), s[h] + k0);
+        }
     }
 }
 
@@ -389,7 +488,7 @@ void correct_row(const act & a, int64_t e, int64_t r, float m, const float * acc
 
 // Nearly all mass on the sinks: 1 - m has lost its digits, so the other keys are summed themselves.
 bool is_direct(const act & a, int64_t e, float m) {
-    return !(a.flags(e) & GGML_ACT_FLAG_INITIAL) && 1.0f - m < GGML_ACT_DIRECT_REST;
+    return !(a.flags(e) & GGML_ACT_FLAG_INITIAL) && 1.0f - m < DIRECT_REST;
 }
 
 // stage 4 for such rows: `rows` of them, r[i] with mass[r[i] - r0], acc[r[i] - r0] and lse[r[i]]
@@ -597,12 +696,7 @@ void run_few(const act & a, const layout & at, float * work, const ggml_compute_
             for (int64_t r = 0; r < R; r++) {
                 a.read_mask(a.stream(e0), r, k, m, mask[r]);
             }
-            load_keys(a, e0, k, m, own.keys);
-            for (int64_t e = e0; e < e1; e++) {
-                for (int64_t r = 0; r < R; r++) {
-                    tile_scores(a, a.q_row(e, r), own.keys, m, mask[r], a.slope(e), scores + (e*R + r)*a.n_kv + k);
-                }
-            }
+            group_scores(a, e0, e1, k, m, mask[0], own.keys, scores + e0*R*a.n_kv);
         }
         for (int64_t er = e0*R; er < e1*R; er++) {
             float * s    = scores + er*a.n_kv;
