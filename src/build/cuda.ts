@@ -9,6 +9,7 @@ import type { BuildContext } from "./context.js";
 import { exec } from "./exec.js";
 import { findPython } from "./model.js";
 import { patchedSources } from "./native.js";
+import { includes } from "./on-cpu.js";
 import { Progress } from "./progress.js";
 
 /** Turing, Ampere, Hopper, Blackwell. */
@@ -71,56 +72,14 @@ async function download(folder: string): Promise<void> {
   }
 }
 
-/** The include folders of our CUDA files; test/native/cuda stands in for cuBLAS and, on a CPU, for CUDA itself. */
-function includes(context: BuildContext, sources: string): string[] {
-  const ggml = path.join(sources, "ggml");
-  return [
-    path.join(ggml, "include"),
-    path.join(ggml, "src"),
-    path.join(ggml, "src", "ggml-cuda"),
-    path.join(context.root, "test", "native", "cuda"),
-  ];
-}
-
 /** Compiles the op's CUDA file for one architecture. @throws ActError with the compiler's words */
 export async function compileCuda(context: BuildContext, architecture: string): Promise<void> {
   const [nvcc, sources] = [await ensureNvcc(context), await patchedSources(context)];
   const out = path.join(context.scratch, "cuda");
   await fs.mkdir(out, { recursive: true });
   const file = path.join(sources, "ggml", "src", "ggml-cuda", "act.cu");
-  const flags = [
-    "-std=c++17",
-    `-arch=sm_${architecture}`,
-    "-Werror",
-    "all-warnings",
-    ...includes(context, sources).map((folder) => `-I${folder}`),
-  ];
+  const flags = ["-std=c++17", `-arch=sm_${architecture}`, "-Werror", "all-warnings", ...includes(context, sources, "cuda")];
   await exec(nvcc, [...flags, "-c", file, "-o", path.join(out, `act-sm_${architecture}.o`)], {
     failure: `Compiling act.cu for sm_${architecture}`,
   });
-}
-
-/** Builds test/native/cuda/run-on-cpu, which runs the same kernels on the CPU. @returns the program and the folder of its library */
-export async function buildKernelsForCpu(context: BuildContext): Promise<string> {
-  const sources = await patchedSources(context);
-  const libraries = path.join(context.nodeLlamaCpp, "llama", "localBuilds", `linux-${process.arch}`, "Release");
-  const program = path.join(context.scratch, "cuda", "run-on-cpu");
-  await fs.mkdir(path.dirname(program), { recursive: true });
-  const compiler = process.env.CXX ?? "c++";
-  const flags = ["-std=c++17", "-O2", "-Wall", "-Wno-unknown-pragmas", "-Wno-attributes", "-Wno-unused-function"];
-  await exec(
-    compiler,
-    [
-      ...flags,
-      ...includes(context, sources).map((folder) => `-I${folder}`),
-      path.join(context.root, "test", "native", "cuda", "run-on-cpu.cpp"),
-      "-o",
-      program,
-      `-L${libraries}`,
-      "-lggml-base",
-      `-Wl,-rpath,${libraries}`,
-    ],
-    { failure: "Compiling the CUDA kernels for the CPU" },
-  );
-  return program;
 }
