@@ -1,4 +1,5 @@
 import type { LoadParams } from "../protocol/engine.js";
+import type { OpBindings } from "./op.js";
 
 /** Shapes of the objects that node-llama-cpp's addon offers, as far as the engine uses them. */
 
@@ -58,7 +59,7 @@ export interface AddonModel {
   getTokenAttributes(token: number): number;
   isEogToken(token: number): boolean;
 }
-export interface Bindings {
+export interface Bindings extends Partial<OpBindings> {
   AddonContext: new (model: AddonModel, params: Record<string, unknown>) => AddonContext;
   AddonSampler: new (model: AddonModel) => AddonSampler;
   AddonJinjaRenderer: new (template: string) => { render(items: Record<string, unknown>): string };

@@ -59,6 +59,27 @@ test("auto passes over what would not do, and says why", async () => {
   assert.deepEqual(await chosen({ cuda: crash }), ["cpu", "The CPU is used: cuda does not work here (Its driver crashed)."]);
 });
 
+test("kernels that failed their check stay off, and both the choice and the list say why", async (t) => {
+  const off = "GGML_METAL_DISABLE_ACT";
+  t.after(() => {
+    delete process.env[off];
+  });
+  const passed = machine({ metal: gpu("Apple M2") });
+  assert.equal((await passed.choose("auto")).reason, "metal is used, with Apple M2.");
+  assert.equal(process.env[off], undefined);
+  assert.match((await passed.list(true))[0]?.reason ?? "", /never run on a Mac by their authors; checked against the CPU/);
+  for (const asked of ["auto", "metal"] as const) {
+    delete process.env[off];
+    const failed = machine({ metal: { probe: { devices: ["Apple M2"], onCpu: "other attention sinks are found" } } });
+    assert.match(
+      (await failed.choose(asked)).reason,
+      /^.*metal.*\. Calibration is computed on the CPU: other attention sinks are found\.$/,
+    );
+    assert.equal(process.env[off], "1");
+    assert.match((await failed.list(true))[0]?.reason ?? "", /^calibration is computed on the CPU: other attention sinks are found$/);
+  }
+});
+
 test("after its device was lost, no load stays in this process", async () => {
   const given = machine({ vulkan: gpu("Radeon") });
   (await given.choose("auto")).backend.lost = true;

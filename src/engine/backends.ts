@@ -1,7 +1,7 @@
 import type { BackendInfo, BackendName, LoadParams } from "../protocol/engine.js";
 import { ActError, toActError } from "../protocol/errors.js";
 import { Backend, type InstalledBackend, installedBackends, type LogListener } from "./native.js";
-import { type Probe, probeBackend } from "./probe.js";
+import { CHECKED, type Probe, probeBackend } from "./probe.js";
 
 /** Devices that only pretend to be a GPU: right, and slower than the CPU backend. */
 const SOFTWARE_DEVICE = /llvmpipe|lavapipe|swiftshader|software/i;
@@ -16,13 +16,15 @@ export interface BackendChoice {
 
 /** What nobody has run yet, said where users ask what they have. */
 const UNTRIED: Partial<Record<BackendName, string>> = {
-  metal: "not run on a Mac yet; calibration itself is computed on the CPU",
+  metal: "ACT on Metal: kernels never run on a Mac by their authors; checked against the CPU at start-up",
   cuda: "the calibration kernels compile and pass their tests on a CPU, but were not run on a GPU yet",
 };
 
 /** The llama.cpp binaries of this installation. A process opens one of them, once. */
 export class Backends {
   private current: { name: BackendName; backend: Promise<Backend> } | null = null;
+  /** Sentences about where calibration is computed, of the checked backends that were asked. */
+  private readonly checks = new Map<BackendName, string>();
 
   /** @param doors how binaries are found, asked and opened; tests bring their own */
   constructor(
@@ -39,7 +41,7 @@ export class Backends {
     if (this.current && this.current.name !== name)
       throw new ActError("other-backend", `The engine process has ${this.current.name} open and must be started anew for ${name}.`);
     if (!this.current) {
-      const backend = this.doors.open(name, this.log);
+      const backend = this.open(name);
       this.current = { name, backend };
       backend.catch(() => {
         this.current = null;
@@ -59,7 +61,7 @@ export class Backends {
           "unsupported",
           `The backend "${asked}" finds no device on this machine. Install its driver, or use --backend cpu.`,
         );
-      return { backend, reason: `The ${asked} backend was asked for.`, automatic: false };
+      return { backend, reason: `The ${asked} backend was asked for.${this.checks.get(asked) ?? ""}`, automatic: false };
     }
     if (this.current)
       return { backend: await this.current.backend, reason: `${this.current.name} is in use since the engine started.`, automatic: true };
@@ -67,8 +69,10 @@ export class Backends {
     for (const installed of this.doors.installed()) {
       if (installed.name === "cpu") continue;
       const { why, device } = await this.judge(installed);
-      if (why === null)
-        return { backend: await this.get(installed.name), reason: `${installed.name} is used, with ${device}.`, automatic: true };
+      if (why === null) {
+        const backend = await this.get(installed.name);
+        return { backend, reason: `${installed.name} is used, with ${device}.${this.checks.get(installed.name) ?? ""}`, automatic: true };
+      }
       passed.push(`${installed.name} ${why}`);
     }
     const reason = passed.length > 0 ? `The CPU is used: ${passed.join("; ")}.` : "The CPU is used: no GPU backend is installed.";
@@ -88,10 +92,16 @@ export class Backends {
         const { name, ours } = installed;
         if (!probe && name !== "cpu") return { name, act: ours, reason: "not asked yet" };
         try {
-          const { patchSet, devices } = await this.doors.probe(installed);
+          const { patchSet, devices, onCpu } = await this.doors.probe(installed);
           const device = devices.join(", ");
           const reason =
-            patchSet === null ? "a stock llama.cpp binary" : name !== "cpu" && device === "" ? "it finds no device here" : UNTRIED[name];
+            patchSet === null
+              ? "a stock llama.cpp binary"
+              : name !== "cpu" && device === ""
+                ? "it finds no device here"
+                : onCpu === undefined
+                  ? UNTRIED[name]
+                  : `calibration is computed on the CPU: ${onCpu}`;
           return { name, act: patchSet !== null, ...(device && { device }), ...(reason && { reason }) };
         } catch (error) {
           return { name, act: false, reason: toActError(error).message };
@@ -100,11 +110,29 @@ export class Backends {
     );
   }
 
+  /** Opens a binary; kernels that failed their check are kept off first, and the op then runs on the CPU. */
+  private async open(name: BackendName): Promise<Backend> {
+    const off = CHECKED[name];
+    const installed = this.doors.installed().find((one) => one.name === name);
+    if (off !== undefined && installed?.ours) {
+      if (!this.checks.has(name)) await this.ask(installed);
+      if (this.checks.get(name) !== "") process.env[off] = "1";
+    }
+    return await this.doors.open(name, this.log);
+  }
+
+  private async ask(installed: InstalledBackend): Promise<Probe> {
+    const probe = await this.doors.probe(installed);
+    if (CHECKED[installed.name] !== undefined)
+      this.checks.set(installed.name, probe.onCpu === undefined ? "" : ` Calibration is computed on the CPU: ${probe.onCpu}.`);
+    return probe;
+  }
+
   /** Why a GPU backend is passed over; null and its device where it is not. */
   private async judge(installed: InstalledBackend): Promise<{ why: string | null; device: string }> {
     if (!installed.ours) return { why: "is installed without calibration", device: "" };
     try {
-      const { patchSet, devices } = await this.doors.probe(installed);
+      const { patchSet, devices } = await this.ask(installed);
       const device = devices.find((name) => !SOFTWARE_DEVICE.test(name));
       if (patchSet === null) return { why: "is installed without calibration", device: "" };
       if (device === undefined)

@@ -6,14 +6,24 @@ import type { BackendName } from "../protocol/engine.js";
 import { ActError, toActError } from "../protocol/errors.js";
 import { writeFileAtomic } from "../store/atomic.js";
 import { cacheFolder } from "../store/cache-folder.js";
+import { checkDevices } from "./device-check.js";
 import { Backend, type InstalledBackend } from "./native.js";
 
 /**
  * What a backend's binary holds, asked in a process of its own: two llama.cpp binaries in one process would share libraries of equal name,
  * and a driver that crashes takes only the probe with it.
  */
-const ProbeSchema = v.object({ patchSet: v.nullable(v.string()), llamaCpp: v.string(), devices: v.array(v.string()) });
+const ProbeSchema = v.object({
+  patchSet: v.nullable(v.string()),
+  llamaCpp: v.string(),
+  devices: v.array(v.string()),
+  /** Why calibration must be computed on the CPU beside the devices. */
+  onCpu: v.optional(v.string()),
+});
 export type Probe = v.InferOutput<typeof ProbeSchema>;
+
+/** Backends whose kernels for calibration nobody has run: they are checked on every start, and this variable keeps them off. */
+export const CHECKED: Partial<Record<BackendName, string>> = { metal: "GGML_METAL_DISABLE_ACT" };
 
 const PROBE_ARGUMENT = "--probe";
 const PROBE_MS = 30_000;
@@ -21,7 +31,7 @@ const PROBE_MS = 30_000;
 /** @throws ActError `unsupported` where the binary cannot be loaded. */
 export async function probeBackend(backend: InstalledBackend): Promise<Probe> {
   // Devices come and go with drivers; what a CPU binary holds changes with its file alone.
-  if (backend.name !== "cpu") return await probeNow(backend.name);
+  if (backend.name !== "cpu") return await probeDevice(backend.name);
   const { size, mtimeMs } = await stat(backend.file).catch(() => ({ size: 0, mtimeMs: 0 }));
   const key = `${backend.file} ${size} ${mtimeMs}`;
   const record = path.join(cacheFolder(), "binaries.json");
@@ -36,6 +46,20 @@ export async function probeBackend(backend: InstalledBackend): Promise<Probe> {
   return probe;
 }
 
+async function probeDevice(name: BackendName): Promise<Probe> {
+  try {
+    return await probeNow(name);
+  } catch (error) {
+    const off = CHECKED[name];
+    if (off === undefined) throw error;
+    // Perhaps it was the check that ended the process: the device may work without our kernels.
+    return {
+      ...(await probeNow(name, { [off]: "1" })),
+      onCpu: `the process that checked its kernels failed (${toActError(error).message})`,
+    };
+  }
+}
+
 function safeJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -44,9 +68,13 @@ function safeJson(text: string): unknown {
   }
 }
 
-function probeNow(name: BackendName): Promise<Probe> {
+function probeNow(name: BackendName, env: NodeJS.ProcessEnv = {}): Promise<Probe> {
   return new Promise((resolve, reject) => {
-    const child = fork(process.argv[1] ?? "", [PROBE_ARGUMENT, name], { execArgv: [], stdio: ["ignore", "ignore", "ignore", "ipc"] });
+    const child = fork(process.argv[1] ?? "", [PROBE_ARGUMENT, name], {
+      execArgv: [],
+      stdio: ["ignore", "ignore", "ignore", "ipc"],
+      env: { ...process.env, ...env },
+    });
     const fail = (sentence: string) => reject(new ActError("unsupported", sentence));
     const timer = setTimeout(() => child.kill("SIGKILL"), PROBE_MS);
     child.on("message", (message) => {
@@ -67,8 +95,13 @@ function probeNow(name: BackendName): Promise<Probe> {
 export async function answerProbe(): Promise<void> {
   const at = process.argv.indexOf(PROBE_ARGUMENT);
   if (at < 0) return;
-  const answer = await Backend.open((process.argv[at + 1] ?? "cpu") as BackendName, () => {}).then(
-    ({ patchSet, llamaCpp, devices }) => ({ probe: { patchSet, llamaCpp, devices } }),
+  const name = (process.argv[at + 1] ?? "cpu") as BackendName;
+  const answer = await Backend.open(name, () => {}).then(
+    ({ patchSet, llamaCpp, devices, bindings }) => {
+      const off = CHECKED[name];
+      const onCpu = off !== undefined && process.env[off] === undefined && patchSet !== null ? checkDevices(bindings) : null;
+      return { probe: { patchSet, llamaCpp, devices, ...(onCpu !== null && { onCpu }) } };
+    },
     (error: unknown) => ({ error: toActError(error).message }),
   );
   await new Promise<void>((resolve) => process.send?.(answer, () => resolve()));

@@ -209,7 +209,7 @@ bool ggml_metal_act_supported(ggml_metal_device_t dev, const ggml_tensor * op) {
     const ggml_tensor * k = op->src[2];
     const ggml_tensor * v = op->src[3];
 
-    // the engine sets it where a check of the kernels failed (src/engine/act-check.ts)
+    // the engine sets it where a check of the kernels failed (src/engine/probe.ts)
     static const bool disabled = getenv("GGML_METAL_DISABLE_ACT") != nullptr;
 
     return !disabled && op->src[8] == nullptr && // the pooled matrix is the CPU's
