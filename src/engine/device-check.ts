@@ -10,6 +10,8 @@ const SEGMENTS = [
   { first: 0, rows: 40 },
   { first: 40, rows: 1 },
 ];
+/** The first keys are strong: one is exempt, the others are sinks. */
+const STRONG = 5;
 /** Scores of the strong keys, by head: the last one's rows leave so little rest that the other keys are summed directly. */
 const STRENGTH = [3, 3, 8];
 
@@ -61,7 +63,7 @@ function largestDifference(a: Float32Array, b: Float32Array): number {
   return a.reduce((most, x, i) => Math.max(most, Math.abs(x - (b[i] as number))), 0); // NaN where one is
 }
 
-/** Positions are cells; keys 1 and 2 are sinks, key 0 is exempt, and some cells are free. */
+/** Positions are cells, and some cells are free. */
 function input({ first, rows }: (typeof SEGMENTS)[number]): Omit<OpInput, "device" | "state"> {
   const { keys, heads, kvHeads, dk, dv } = SHAPE;
   const rng = random(rows);
@@ -73,7 +75,7 @@ function input({ first, rows }: (typeof SEGMENTS)[number]): Omit<OpInput, "devic
   const cache = random(1);
   const cached = (length: number) => Float32Array.from({ length }, () => normal(cache) * 0.5);
   const k = cached(kvHeads * keys * dk);
-  for (let key = 0; key < keys; key++) k[key * dk] = [0.5, 1, 1][key] ?? 0;
+  for (let key = 0; key < keys; key++) k[key * dk] = key < STRONG ? 1 : 0;
   const byKey = (value: (key: number) => number) => Array.from({ length: keys }, (_, key) => value(key));
   const flags = first === 0 ? FLAG.fresh : 0;
   return {

@@ -1,10 +1,27 @@
 // The op's Metal kernels without a Mac: run on the CPU (test/native/metal) with their host code, they compute what float64 does. Nothing here
 // says that they run on a Mac, or that Apple's compiler takes them.
 import assert from "node:assert/strict";
+import process from "node:process";
 import { test } from "node:test";
+import { buildContext } from "../../src/build/context.js";
+import { buildHost, compileKernels, noClang } from "../../src/build/metal.js";
 import { checkDevices } from "../../src/engine/device-check.js";
 import { noCpu, testOnCpu } from "./on-cpu.js";
 import { type OpInput, type OpOutput, openBindings } from "./op.js";
+
+const context = buildContext(process.cwd());
+const withoutClang = await noClang();
+
+test("the host compiles, with every kernel's text in it", { skip: noCpu }, async () => {
+  const library = (await buildHost(context)).toString("latin1");
+  for (const stage of ["scores", "scores_few", "sums", "select", "select_few", "correct", "correct_few"])
+    assert.ok(library.includes(`kernel void kernel_act_${stage}(ACT_OPERANDS)`), stage);
+});
+
+for (const standard of ["c++14", "c++17"] as const)
+  test(`every pointer of the kernels names its address space (${standard})`, { skip: withoutClang }, () =>
+    compileKernels(context, standard),
+  );
 
 const kernels = testOnCpu("metal");
 

@@ -2,11 +2,11 @@
 
 set(ACT_SOURCE "")
 foreach(file ggml-metal-act-impl.h kernels/act.metal)
-    file(READ "${CMAKE_CURRENT_SOURCE_DIR}/${file}" text)
+    file(READ "${CMAKE_CURRENT_LIST_DIR}/${file}" text)
     string(APPEND ACT_SOURCE "R\"act(${text})act\"\n")
-    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${file}")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/${file}")
 endforeach()
 file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/ggml-metal-act-source.inc" "${ACT_SOURCE}")
 
-target_sources(ggml-metal PRIVATE ggml-metal-act.cpp)
+target_sources(ggml-metal PRIVATE "${CMAKE_CURRENT_LIST_DIR}/ggml-metal-act.cpp")
 target_include_directories(ggml-metal PRIVATE "${CMAKE_CURRENT_BINARY_DIR}")

@@ -1,0 +1,5 @@
+// The kernels alone, for a compiler that knows address spaces (src/build/metal.ts).
+
+#include <metal_stdlib>
+#include "ggml-metal-act-impl.h"
+#include "act.metal"
