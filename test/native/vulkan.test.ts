@@ -1,5 +1,5 @@
 // The engine on a Vulkan device, end to end: the shortest prompt of the oracle, what calibration does to the graph, and what a device that
-// lacks the op gets (Metal, until it has a kernel).
+// lacks the op gets (a Mac on which its kernels fail their check).
 import assert from "node:assert/strict";
 import process from "node:process";
 import { type TestContext, test } from "node:test";
