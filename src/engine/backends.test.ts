@@ -15,6 +15,7 @@ function machine(given: Machine): Backends {
     patchSet: "ours",
     llamaCpp: "v1",
     devices: [],
+    onCpu: null,
     ...(all[name]?.probe as Partial<Probe>),
   });
   return new Backends(() => {}, {
@@ -76,6 +77,7 @@ test("kernels that failed their check stay off, and both the choice and the list
       /^.*metal.*\. Calibration is computed on the CPU: other attention sinks are found\.$/,
     );
     assert.equal(process.env[off], "1");
+    // a probe of this process would now find the kernels off, which is not the reason
     assert.match((await failed.list(true))[0]?.reason ?? "", /^calibration is computed on the CPU: other attention sinks are found$/);
   }
 });

@@ -23,8 +23,8 @@ const UNTRIED: Partial<Record<BackendName, string>> = {
 /** The llama.cpp binaries of this installation. A process opens one of them, once. */
 export class Backends {
   private current: { name: BackendName; backend: Promise<Backend> } | null = null;
-  /** Sentences about where calibration is computed, of the checked backends that were asked. */
-  private readonly checks = new Map<BackendName, string>();
+  /** Why calibration stays on the CPU, or null. What a process was first told holds: kernels that are kept off are not checked again. */
+  private readonly verdicts = new Map<BackendName, string | null>();
 
   /** @param doors how binaries are found, asked and opened; tests bring their own */
   constructor(
@@ -61,17 +61,19 @@ export class Backends {
           "unsupported",
           `The backend "${asked}" finds no device on this machine. Install its driver, or use --backend cpu.`,
         );
-      return { backend, reason: `The ${asked} backend was asked for.${this.checks.get(asked) ?? ""}`, automatic: false };
+      return { backend, reason: `The ${asked} backend was asked for.${this.whereComputed(asked)}`, automatic: false };
     }
-    if (this.current)
-      return { backend: await this.current.backend, reason: `${this.current.name} is in use since the engine started.`, automatic: true };
+    if (this.current) {
+      const { name, backend } = this.current;
+      return { backend: await backend, reason: `${name} is in use since the engine started.${this.whereComputed(name)}`, automatic: true };
+    }
     const passed: string[] = [];
     for (const installed of this.doors.installed()) {
       if (installed.name === "cpu") continue;
       const { why, device } = await this.judge(installed);
       if (why === null) {
         const backend = await this.get(installed.name);
-        return { backend, reason: `${installed.name} is used, with ${device}.${this.checks.get(installed.name) ?? ""}`, automatic: true };
+        return { backend, reason: `${installed.name} is used, with ${device}.${this.whereComputed(installed.name)}`, automatic: true };
       }
       passed.push(`${installed.name} ${why}`);
     }
@@ -92,14 +94,14 @@ export class Backends {
         const { name, ours } = installed;
         if (!probe && name !== "cpu") return { name, act: ours, reason: "not asked yet" };
         try {
-          const { patchSet, devices, onCpu } = await this.doors.probe(installed);
+          const { patchSet, devices, onCpu } = await this.ask(installed);
           const device = devices.join(", ");
           const reason =
             patchSet === null
               ? "a stock llama.cpp binary"
               : name !== "cpu" && device === ""
                 ? "it finds no device here"
-                : onCpu === undefined
+                : onCpu === null
                   ? UNTRIED[name]
                   : `calibration is computed on the CPU: ${onCpu}`;
           return { name, act: patchSet !== null, ...(device && { device }), ...(reason && { reason }) };
@@ -115,17 +117,23 @@ export class Backends {
     const off = CHECKED[name];
     const installed = this.doors.installed().find((one) => one.name === name);
     if (off !== undefined && installed?.ours) {
-      if (!this.checks.has(name)) await this.ask(installed);
-      if (this.checks.get(name) !== "") process.env[off] = "1";
+      if (!this.verdicts.has(name)) await this.ask(installed);
+      if (this.verdicts.get(name) !== null) process.env[off] = "1";
     }
     return await this.doors.open(name, this.log);
   }
 
   private async ask(installed: InstalledBackend): Promise<Probe> {
     const probe = await this.doors.probe(installed);
-    if (CHECKED[installed.name] !== undefined)
-      this.checks.set(installed.name, probe.onCpu === undefined ? "" : ` Calibration is computed on the CPU: ${probe.onCpu}.`);
-    return probe;
+    const known = this.verdicts.get(installed.name);
+    const onCpu = known === undefined ? probe.onCpu : known;
+    this.verdicts.set(installed.name, onCpu);
+    return { ...probe, onCpu };
+  }
+
+  private whereComputed(name: BackendName): string {
+    const onCpu = this.verdicts.get(name) ?? null;
+    return onCpu === null ? "" : ` Calibration is computed on the CPU: ${onCpu}.`;
   }
 
   /** Why a GPU backend is passed over; null and its device where it is not. */

@@ -17,8 +17,8 @@ const ProbeSchema = v.object({
   patchSet: v.nullable(v.string()),
   llamaCpp: v.string(),
   devices: v.array(v.string()),
-  /** Why calibration must be computed on the CPU beside the devices. */
-  onCpu: v.optional(v.string()),
+  /** Why calibration must be computed on the CPU beside the devices; null where it need not. */
+  onCpu: v.nullable(v.string()),
 });
 export type Probe = v.InferOutput<typeof ProbeSchema>;
 
@@ -99,8 +99,9 @@ export async function answerProbe(): Promise<void> {
   const answer = await Backend.open(name, () => {}).then(
     ({ patchSet, llamaCpp, devices, bindings }) => {
       const off = CHECKED[name];
-      const onCpu = off !== undefined && process.env[off] === undefined && patchSet !== null ? checkDevices(bindings) : null;
-      return { probe: { patchSet, llamaCpp, devices, ...(onCpu !== null && { onCpu }) } };
+      const checked = off !== undefined && patchSet !== null;
+      const onCpu = !checked ? null : process.env[off] === undefined ? checkDevices(bindings) : `${off} is set`;
+      return { probe: { patchSet, llamaCpp, devices, onCpu } };
     },
     (error: unknown) => ({ error: toActError(error).message }),
   );
