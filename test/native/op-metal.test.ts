@@ -49,8 +49,11 @@ test("the engine's check at start-up passes the kernels and says what is wrong w
     null,
   );
   const wrong: [string, string | null][] = [
-    ["on a Mac the attention of 40 rows differs", check(({ o }, { state }) => ({ o, state }))],
-    ["on a Mac the attention of 1 rows differs", check(({ o, rows }, right) => (rows === 1 ? { ...right, o } : right))],
+    ["on a Mac, with keys and values in f16, the attention of 40 rows differs", check(({ o }, { state }) => ({ o, state }))],
+    [
+      "on a Mac, with keys and values in f16, the attention of 1 rows differs",
+      check(({ o, rows }, right) => (rows === 1 ? { ...right, o } : right)),
+    ],
     ["differs from the CPU's by NaN", check((_, right) => ({ ...right, o: changed(right.o, (o) => o.fill(Number.NaN, 7, 8)) }))],
     ["the statistics of 40 rows differ", check(({ state }, { o }) => ({ o, state }))],
     ["other attention sinks", check((_, right) => ({ ...right, state: changed(right.state, (state) => state.fill(0, 64, 130)) }))],
@@ -61,6 +64,7 @@ test("the engine's check at start-up passes the kernels and says what is wrong w
       }),
     ],
     ["it is refused", check(() => null)],
+    ["with keys and values in q4_0, it is refused", check((input, right) => (input.typeV === "q4_0" ? null : right))],
     ["does not take the operation", check((_, right) => right, false)],
   ];
   for (const [sentence, said] of wrong) assert.ok(said?.includes(sentence), `${said}, not ${sentence}`);
