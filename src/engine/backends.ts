@@ -17,7 +17,7 @@ export interface BackendChoice {
 /** What nobody has run yet, said where users ask what they have. */
 const UNTRIED: Partial<Record<BackendName, string>> = {
   metal: "ACT on Metal: kernels never run on a Mac by their authors; checked against the CPU at start-up",
-  cuda: "the calibration kernels compile and pass their tests on a CPU, but were not run on a GPU yet",
+  cuda: "ACT on CUDA: kernels never run on a GPU by their authors; checked against the CPU at start-up",
 };
 
 /** The llama.cpp binaries of this installation. A process opens one of them, once. */

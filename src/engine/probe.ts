@@ -22,8 +22,12 @@ const ProbeSchema = v.object({
 });
 export type Probe = v.InferOutput<typeof ProbeSchema>;
 
-/** Backends whose kernels for calibration nobody has run: they are checked on every start, and this variable keeps them off. */
-export const CHECKED: Partial<Record<BackendName, string>> = { metal: "GGML_METAL_DISABLE_ACT" };
+/** Backends whose kernels for calibration were never run on real hardware: they are checked on every start, and this variable keeps them off. */
+export const CHECKED: Partial<Record<BackendName, string>> = {
+  metal: "GGML_METAL_DISABLE_ACT",
+  cuda: "GGML_CUDA_DISABLE_ACT",
+  vulkan: "GGML_VK_DISABLE_ACT",
+};
 
 const PROBE_ARGUMENT = "--probe";
 const PROBE_MS = 30_000;

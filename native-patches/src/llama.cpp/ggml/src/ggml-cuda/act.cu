@@ -3,6 +3,8 @@
 #include "act-kernels.cuh"
 #include "act-plan.h"
 
+#include <cstdlib>
+
 void ggml_cuda_op_act(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
     act_plan plan = act_plan_of(dst);
     act_args & a  = plan.args;
@@ -28,5 +30,6 @@ void ggml_cuda_op_act(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
 }
 
 bool ggml_cuda_act_supported(const ggml_tensor * dst) {
-    return act_takes(dst);
+    static const bool disabled = getenv("GGML_CUDA_DISABLE_ACT") != nullptr;
+    return !disabled && act_takes(dst);
 }
