@@ -396,7 +396,7 @@ class Search {
           budgetSeconds !== undefined
             ? Math.max(0, budgetSeconds - this.elapsed)
             : rate > 0
-              ? Math.max(0, this.plannedPasses() - forwardPasses) / rate
+              ? Math.max(this.total - done, this.plannedPasses() - forwardPasses) / rate
               : null,
         forwardPasses,
         heads: touched.map((head) => headScore(memory, head, ranked, this.grades, this.racing)),

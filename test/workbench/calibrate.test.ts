@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { after, afterEach, before, describe, it } from "node:test";
@@ -102,6 +102,23 @@ describe("calibrate in the workbench", { skip: missing, concurrency: 1 }, () => 
     await driver.screenshot("killed");
     await named("resume").click();
     await named("cancel").waitFor({ timeout: 60_000 });
+  });
+
+  it("a damaged head set is refused on import, one of another model is kept but cannot be switched on", async () => {
+    const imported = async (file: string, content: string, says: RegExp) => {
+      writeFileSync(join(driver.folder, file), content);
+      await named("import").click();
+      await driver.acceptFile(join(driver.folder, file));
+      await named("notice").filter({ hasText: says }).waitFor({ timeout: 10_000 });
+    };
+    await imported("damaged.json", '{"schema": 1, "heads": [[2, 0', /damaged\.json/);
+    assert.equal(await named("head-set").count(), 0);
+    const other = { schema: 1, name: "llama", model: { layers: 32, heads: 32 }, heads: [[3, 4]] };
+    await imported("other.json", JSON.stringify(other), /other\.json was imported, but it cannot be switched on: .*32/);
+    await driver.screenshot("imported");
+    await named("head-set").locator('[data-name="remove"]').click();
+    await driver.page.locator(".monaco-dialog-box .monaco-button", { hasText: "Remove" }).first().click();
+    await named("head-set").waitFor({ state: "detached", timeout: 10_000 });
   });
 
   it("after a window reload the search can go on, to its verdict", { skip: verdictSkip }, async () => {

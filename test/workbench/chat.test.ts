@@ -134,6 +134,17 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
     await turn().locator(".answer.chosen .label", { hasText: "ACT on" }).waitFor();
   });
 
+  it("a compared answer leads to the sinks of its prompt", async () => {
+    await turn().locator('.answer.chosen [data-name="sinks"]').click();
+    // The panel is one of two pages now, before or behind the chat's.
+    const label = (index: number) => driver.frame(index).locator('[data-name="label"]', { hasText: /^Chat prompt.*calibrated/s });
+    await Promise.any([0, 1].map((index) => label(index).waitFor({ timeout: 60_000 })));
+    await Promise.any([0, 1].map((index) => driver.frame(index).locator('[data-name="heads"]').waitFor({ timeout: 60_000 })));
+    await driver.screenshot("sinks of a turn");
+    await driver.command("View: Close Editor");
+    await view().locator("textarea.input").waitFor();
+  });
+
   it("a killed engine is named, comes back with its model, and answers again", async () => {
     await view().locator('[data-name="act-mode"]').click();
     await view().locator('[data-name="act-mode"] vscode-option', { hasText: "ACT off" }).click();

@@ -205,6 +205,23 @@ describe("sinks in the workbench", { skip: missing, concurrency: 1 }, () => {
     await named("message").filter({ hasText: "The chat has no turn yet" }).waitFor({ timeout: 10_000 });
   });
 
+  it("a prompt of one token has its map, one that does not fit is refused in words", async () => {
+    const show = async (text: string) => {
+      await named("typed").locator("textarea").fill(text);
+      await named("show").click();
+    };
+    await named("source").click();
+    await named("source").locator('vscode-option[value="typed"]').click();
+    await show("The");
+    await ready(/Typed prompt/);
+    await show("word ".repeat(3000));
+    await named("message")
+      .filter({ hasText: /30\d\d tokens.*2048/s })
+      .waitFor({ timeout: 30_000 });
+    await show("And again");
+    await ready(/Typed prompt/);
+  });
+
   it("after a window reload the panel is there, says that it is empty, and works", async () => {
     await driver.load();
     await named("message").waitFor({ timeout: 60_000 });
