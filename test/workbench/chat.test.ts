@@ -141,7 +141,7 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
     await Promise.any([0, 1].map((index) => label(index).waitFor({ timeout: 60_000 })));
     await Promise.any([0, 1].map((index) => driver.frame(index).locator('[data-name="heads"]').waitFor({ timeout: 60_000 })));
     await driver.screenshot("sinks of a turn");
-    await driver.command("View: Close Editor");
+    await driver.page.locator(".tab.active", { hasText: "Sinks" }).click({ button: "middle" });
     await view().locator("textarea.input").waitFor();
   });
 
