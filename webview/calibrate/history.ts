@@ -80,7 +80,7 @@ function update(element: HTMLElement, entry: HeadSetEntry, shown: boolean): void
   setChecked(toggle, on);
   toggle.disabled = refused !== null;
   const facts = [
-    `${heads.length} heads`,
+    heads.length === 1 ? "1 head" : `${heads.length} heads`,
     method === "act" ? `β ${entry.beta}` : `initial token × ${entry.beta}`,
     model,
     new Date(createdAt).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" }),
