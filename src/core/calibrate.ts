@@ -163,7 +163,7 @@ class Search {
   private async *fast(): AsyncGenerator<SearchEvent, Candidate[]> {
     const { choose } = this.parts;
     const { memory, signal, plan } = this;
-    const measured = choose.slice(
+    let measured = choose.slice(
       0,
       plan.rungs.reduce((sum, rung) => sum + rung.prompts, 0),
     );
@@ -175,6 +175,10 @@ class Search {
       [choose, plan.rungs],
     ] as const) {
       yield* this.baselines(items);
+      if (items === choose && (yield* this.late("race", 0.35))) {
+        measured = opening;
+        break;
+      }
       yield* this.watch("choose", measured.length, raceSingles(memory, items, rungs, this.grades, this.racing, signal), seen, measured);
     }
     const { grades } = this;
@@ -393,8 +397,8 @@ class Search {
         total: this.total,
         promptsPerSecond: rate,
         secondsLeft:
-          budgetSeconds !== undefined
-            ? Math.max(0, budgetSeconds - this.elapsed)
+          budgetSeconds !== undefined && this.elapsed < budgetSeconds
+            ? budgetSeconds - this.elapsed
             : rate > 0
               ? Math.max(this.total - done, this.plannedPasses() - forwardPasses) / rate
               : null,

@@ -25,9 +25,6 @@ function sources(): Record<string, string> {
   ]);
 }
 
-/** A whole search in the editor: minutes on a quiet machine, more than a CI run can give on a busy one. */
-const verdictSkip = process.env.ACT_LONG ? false : "a search to its verdict takes many minutes; ACT_LONG=1 runs it";
-
 describe("calibrate in the workbench", { skip: missing, concurrency: 1 }, () => {
   let driver: Driver;
   const view = () => driver.frame();
@@ -121,7 +118,7 @@ describe("calibrate in the workbench", { skip: missing, concurrency: 1 }, () => 
     await named("head-set").waitFor({ state: "detached", timeout: 10_000 });
   });
 
-  it("after a window reload the search can go on, to its verdict", { skip: verdictSkip }, async () => {
+  it("after a window reload the search can go on, to its verdict", async () => {
     await driver.load();
     await named("resume").waitFor({ timeout: 60_000 });
     await named("resume").click();
@@ -134,7 +131,7 @@ describe("calibrate in the workbench", { skip: missing, concurrency: 1 }, () => 
     await driver.screenshot("verdict");
   });
 
-  it("the head set is in the history with its evidence, on only where it helps", { skip: verdictSkip }, async () => {
+  it("the head set is in the history with its evidence, on only where it helps", async () => {
     const helps = /helps here:/.test(await verdict());
     const sets = named("head-set");
     assert.equal(await sets.count(), 1);
@@ -144,7 +141,7 @@ describe("calibrate in the workbench", { skip: missing, concurrency: 1 }, () => 
     assert.deepEqual(await axe(view().locator("body")), []);
   });
 
-  it("is exported as a head-set file that others can read", { skip: verdictSkip }, async () => {
+  it("is exported as a head-set file that others can read", async () => {
     await named("head-set").locator('[data-name="export"]').click();
     await driver.acceptFile(join(driver.folder, "exported.json"));
     await named("notice").filter({ hasText: "Written to exported.json" }).waitFor({ timeout: 10_000 });

@@ -165,8 +165,16 @@ export function planPasses(plan: Plan, eligible: number): number {
   );
 }
 
-/** The richest plan that fits into `seconds`, the leanest where none does. */
+/** Below this share of the leanest plan's prompts a confirmation says nothing any more. */
+const LEAST_SHARE = 1 / 3;
+
+/** The richest plan that fits into `seconds`; where none does, the leanest with fewer prompts in each part. */
 export function planFor(seconds: number, passesPerSecond: number, eligible: number): Plan {
   const affordable = 0.85 * seconds * passesPerSecond;
-  return PLANS.find((plan) => planPasses(plan, eligible) <= affordable) ?? (PLANS.at(-1) as Plan);
+  const fitting = PLANS.find((plan) => planPasses(plan, eligible) <= affordable);
+  if (fitting) return fitting;
+  const least = PLANS.at(-1) as Plan;
+  const share = Math.max(LEAST_SHARE, affordable / planPasses(least, eligible));
+  const of = (prompts: number) => Math.round(share * prompts);
+  return { ...least, choose: of(least.choose), validate: of(least.validate), confirm: of(least.confirm) };
 }
