@@ -6,6 +6,7 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { createVSIX } from "@vscode/vsce";
 import { ActError } from "../protocol/errors.js";
+import { withLock } from "../store/lock.mjs";
 import { bundleProduct } from "./bundle.js";
 import type { BuildContext } from "./context.js";
 import { exec } from "./exec.js";
@@ -26,6 +27,12 @@ export async function packageExtension(
   flavour: Exclude<Flavour, "reference"> = "portable",
   engine?: NativeBuild,
 ): Promise<Packaged> {
+  const native = engine ?? (await ensureNative(context, { gpu: false, flavour }));
+  // There is one staging folder: two packages at once would mix.
+  return await withLock(path.join(context.scratch, "package.lock"), () => pack(context, flavour, native));
+}
+
+async function pack(context: BuildContext, flavour: Exclude<Flavour, "reference">, engine: NativeBuild): Promise<Packaged> {
   const target = `${process.platform}-${process.arch}`;
   const stage = path.join(context.scratch, "package");
   await bundleProduct(context);
@@ -44,7 +51,7 @@ export async function packageExtension(
   // The engine finds its packages beside itself: under dist they belong to the extension's own files, whatever vsce thinks of node_modules.
   const packages = path.join(stage, "dist", "node_modules");
   for (const folder of await closure(context.root, "node-llama-cpp")) await copyPackage(context.root, folder, packages);
-  await installNative(engine ?? (await ensureNative(context, { gpu: false, flavour })), path.join(packages, "node-llama-cpp"));
+  await installNative(engine, path.join(packages, "node-llama-cpp"));
 
   await assertLoads(packages);
 

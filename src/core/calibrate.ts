@@ -326,9 +326,10 @@ class Search {
     const number = (value: number) => (accuracyLike ? `${(100 * value).toFixed(1)}` : value.toFixed(4));
     const unit = accuracyLike ? " points" : " nats a token";
     const numbers = `${number(baseline)} without, ${number(calibrated)} with, difference ${number(difference)}${unit} (95 % interval ${number(interval[0])} to ${number(interval[1])}, ${n} untouched prompts)`;
+    const set = heads === 1 ? "1 head" : `${heads} heads`;
     return helps
-      ? `Calibrating ${heads} heads helps here: ${numbers}.`
-      : `Calibration does not help this model here: the best set, ${heads} heads, is not surely better than none: ${numbers}. It is left off.`;
+      ? `Calibrating ${set} helps here: ${numbers}.`
+      : `Calibration does not help this model here: the best set, ${set}, is not surely better than none: ${numbers}. It is left off.`;
   }
 
   /** What the published search would cost: every eligible head alone over 900 prompts (or all there are), each a full pass. */
