@@ -8,9 +8,9 @@ import { join } from "node:path";
 import type { BuildContext } from "../../src/build/context.js";
 import { ensureDefaultModel } from "../../src/build/model.js";
 import { packageExtension } from "../../src/build/package.js";
+import { quantile } from "../../src/core/bench-statistics.js";
 import type { HostFigures } from "../host/bench-suite.js";
 import { runHostSuite } from "../host/run.js";
-import { quantile } from "./quantile.js";
 
 export interface ExtensionFigures {
   activationMs: number;

@@ -13,7 +13,7 @@ import { ensureDefaultModel } from "../../src/build/model.js";
 import { setUpReference } from "../../src/build/native.js";
 import { freePort } from "../../src/build/workbench.js";
 import { EngineClient } from "../../src/client/client.js";
-import { quantile } from "./quantile.js";
+import { quantile } from "../../src/core/bench-statistics.js";
 
 const ROUNDS = Number(process.env.ACT_BENCH_ROUNDS ?? 40);
 const WARM_UP = 4;

@@ -4,9 +4,9 @@
  */
 import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
+import { quantile } from "../../src/core/bench-statistics.js";
 import { openBed } from "../panels/bed.js";
 import { clickIn, named, openHead, pointIn } from "../panels/driver.js";
-import { quantile } from "./quantile.js";
 
 /** Wall time, which other work on the machine lengthens, and the renderer's own CPU time per round, which it hardly does. */
 interface Spread {
