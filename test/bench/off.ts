@@ -23,7 +23,10 @@ export async function run(context: BuildContext): Promise<Record<"prefill" | "de
   const workers = new Map<keyof typeof seen, ChildProcess>();
   try {
     for (const name of ["ours", "unpatched"] as const) {
-      const worker = fork("test/fixtures/stock-speed.mjs", [packages[name], model], { execArgv: [] });
+      const worker = fork("test/fixtures/stock-speed.mjs", [packages[name], model], {
+        execArgv: [],
+        env: { ...process.env, UV_THREADPOOL_SIZE: "1" },
+      });
       workers.set(name, worker);
       await once(worker, "message");
     }
