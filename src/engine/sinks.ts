@@ -32,12 +32,6 @@ export const sinks: Handler<"sinks"> = async (engine, params, call) => {
       beginSegment(context, null);
       const means = await context.capture(() => decodeSegment(context, tokens, 0, call.signal));
       const off = likeliest(model, await context.logits(tokens.length - 1));
-      let on: TokenProbability[] | null = null;
-      if (calibration) {
-        beginSegment(context, calibration);
-        await decodeSegment(context, tokens, 0, call.signal);
-        on = likeliest(model, await context.logits(tokens.length - 1));
-      }
       const heads = calibration ? calibration.heads : model.eligibleHeads;
       const id = `${++serial}`;
       kept.set(engine, { id, tokens, calibration, model });
@@ -49,9 +43,13 @@ export const sinks: Handler<"sinks"> = async (engine, params, call) => {
         heads: means.heads,
         columnMeans: means.columnMeans,
         sinks: sinksOfMeans(means, heads, params.threshold),
-        next: { off, on },
+        next: { off, on: null },
       };
-      return map;
+      if (!calibration) return map;
+      call.progress(map);
+      beginSegment(context, calibration);
+      await decodeSegment(context, tokens, 0, call.signal);
+      return { ...map, next: { off, on: likeliest(model, await context.logits(tokens.length - 1)) } };
     });
   });
 };

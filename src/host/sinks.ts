@@ -103,7 +103,7 @@ export class SinkPanel implements vscode.Disposable {
     });
   }
 
-  /** Shows the sinks of a prompt: at most one prefill, and one more with the head set where one is on. */
+  /** Shows the sinks of a prompt after at most one prefill; where a head set is on, a second one adds the next tokens that it leads to. */
   async show(source: SinkSource): Promise<void> {
     this.reveal();
     this.asking?.abort();
@@ -120,19 +120,22 @@ export class SinkPanel implements vscode.Disposable {
       const model = await this.services.engine.model(signal);
       await this.services.headSet.ready();
       this.calibration = prompt.calibrated ? this.services.headSet.calibration(model) : null;
-      const map = await this.request(prompt.params, this.threshold(), signal);
-      if (signal.aborted) return;
-      this.engineId = map.id;
-      this.map = { ...map, id: `${++this.serial}` };
-      this.set({
-        phase: "ready",
-        message: "",
-        mapId: this.map.id,
-        model: this.services.engine.modelName ?? model.name,
-        calibration: this.calibrationState(),
-        threshold: this.threshold(),
-      });
-      this.pushMap();
+      const id = `${++this.serial}`;
+      const draw = (map: SinkMap) => {
+        if (signal.aborted) return;
+        this.engineId = map.id;
+        this.map = { ...map, id };
+        this.set({
+          phase: "ready",
+          message: "",
+          mapId: id,
+          model: this.services.engine.modelName ?? model.name,
+          calibration: this.calibrationState(),
+          threshold: this.threshold(),
+        });
+        this.pushMap();
+      };
+      draw(await this.request(prompt.params, this.threshold(), signal, draw));
     } catch (error) {
       const failure = toActError(error);
       if (failure.code === "cancelled" && signal.aborted) return; // a newer prompt is on its way
@@ -140,8 +143,17 @@ export class SinkPanel implements vscode.Disposable {
     }
   }
 
-  private request(params: Prompt["params"], threshold: Threshold, signal: AbortSignal): Promise<SinkMap> {
-    return this.services.engine.request("sinks", { ...params, calibration: this.calibration, threshold }, { signal });
+  private request(
+    params: Prompt["params"],
+    threshold: Threshold,
+    signal: AbortSignal,
+    onProgress?: (map: SinkMap) => void,
+  ): Promise<SinkMap> {
+    return this.services.engine.request(
+      "sinks",
+      { ...params, calibration: this.calibration, threshold },
+      { signal, ...(onProgress && { onProgress }) },
+    );
   }
 
   private async receive(message: SinkPanelUp): Promise<void> {

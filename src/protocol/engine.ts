@@ -409,6 +409,8 @@ export interface EngineProgress {
   complete: { text: string };
   infill: { text: string };
   chat: { text: string };
+  /** The map as soon as it is known, after one prefill; with a head set, `next.on` takes a second one and comes with the result. */
+  sinks: SinkMap;
   calibrate: CalibrateProgress;
   evaluate: EvaluateProgress;
   mtBench: EvaluateProgress;
