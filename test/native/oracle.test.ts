@@ -79,9 +79,14 @@ test("float32 weights, f16 cache, FlashAttention: KL within what f16 keys flip, 
         worst[`${step} ${heads}`] = Math.max(worst[`${step} ${heads}`] ?? 0, kl);
         assert.ok(kl < FLASH_KL[step][heads], `${where}: KL ${kl}`);
         const differences = sinkDifferences(ours.sinks, oracle.sinks, true);
-        // A relative limit is so low that a flip in one layer moves columns of the layers above it across theirs: 20 of 243 heads at most.
-        const allowed = run.mode === "fixed" ? 0 : ours.sinks.length / 10;
+        // With all heads calibrated a flip at the limit moves columns of the layers above it, across theirs where the limit is low (relative) or the
+        // rows that are counted are few (a second ubatch): some of 243 heads then differ, and never before a layer with a flip at the limit.
+        const allowed = run.mode === "fixed" && run.ubatch === null ? 0 : ours.sinks.length / 10;
         assert.ok(differences.length <= allowed, `${where}: ${differences.join("; ")}`);
+        const [first, flip] = [differences, sinkDifferences(ours.sinks, oracle.sinks, false)].map(([line = ""]) =>
+          Number(/\d+/.exec(line)),
+        );
+        assert.ok(differences.length === 0 || (flip as number) < (first as number), `${where}: no flip before ${differences[0]}`);
       }
     }
   }
