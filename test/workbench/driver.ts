@@ -110,15 +110,19 @@ export class Driver {
     await this.page.keyboard.press("Enter");
   }
 
-  /** Answers the workbench's own file dialog. It looks the folder up first, however long that takes, and is deaf to Enter until then. */
+  /**
+   * Answers the workbench's own file dialog. It looks the folder up first, however long that takes: until then it is deaf to Enter, and at the end
+   * of it it puts a name of its own into the field.
+   */
   async acceptFile(path: string): Promise<void> {
     const input = this.page.locator(".quick-input-widget input.input");
     await input.waitFor({ timeout: 10_000 });
-    await input.fill(path);
     for (let attempt = 0; await input.isVisible(); attempt++) {
       if (attempt === 60) throw new Error(`The file dialog did not take ${path}.`);
+      const kept = (await input.inputValue()) === path;
+      if (kept) await this.page.keyboard.press("Enter");
+      else await input.fill(path);
       await this.page.waitForTimeout(500);
-      await this.page.keyboard.press("Enter");
     }
   }
 
