@@ -100,7 +100,7 @@ export class Scores {
       { image: imageOf(paintCells(gain, heads, layers, { palette, scale, diverging: true, missing: null })), area },
     ]);
     this.#legend.update({
-      title: "Change of the score, points",
+      title: "Change of the score, x 100",
       palette,
       scale: { kind: "linear", max: scale.max * 100 },
       diverging: true,
