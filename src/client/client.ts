@@ -59,7 +59,7 @@ interface Running {
  * The binary computes on libuv's worker threads, and OpenMP gives each worker that calls it a team of its own, which then spins for a while beside
  * the next one's: with one worker, decode is up to twice as fast on two cores. Only one call computes at a time anyway (the queue).
  */
-const ONE_WORKER = { UV_THREADPOOL_SIZE: "1" };
+export const ONE_WORKER = { UV_THREADPOOL_SIZE: "1" };
 
 export class EngineClient {
   private running: Promise<Running> | null = null;

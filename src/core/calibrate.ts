@@ -170,17 +170,13 @@ class Search {
     const seen = () => measured.filter((item) => memory.outcomesKnown(item)).length;
     // The first leg needs the baselines of its own prompts only: so there is a ranking to look at soon.
     const opening = measured.slice(0, plan.rungs[0]?.prompts);
-    for (const [items, rungs] of [
-      [opening, plan.rungs.slice(0, 1)],
-      [choose, plan.rungs],
-    ] as const) {
-      yield* this.baselines(items);
-      if (items === choose && (yield* this.late("race", 0.35))) {
-        measured = opening;
-        break;
-      }
-      yield* this.watch("choose", measured.length, raceSingles(memory, items, rungs, this.grades, this.racing, signal), seen, measured);
-    }
+    const race = (items: readonly number[], rungs: Plan["rungs"]) =>
+      this.watch("choose", measured.length, raceSingles(memory, items, rungs, this.grades, this.racing, signal), seen, measured);
+    yield* this.baselines(opening);
+    yield* race(opening, plan.rungs.slice(0, 1));
+    yield* this.baselines(choose);
+    if (yield* this.late("race", 0.35)) measured = opening;
+    else yield* race(choose, plan.rungs);
     const { grades } = this;
     let candidates = candidateSets(memory, measured, choose, grades);
     yield this.rankingOf(measured, candidates);
