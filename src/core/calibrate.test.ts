@@ -101,6 +101,21 @@ test("completions: planted gain is found by log-likelihood; none ends early", as
   const harmed = await search(new PlantedScorer({ seed: 3, completions: true, spread: 0.002, shift: () => [-0.05] }));
   assert.equal(harmed.result?.helps, false);
   assert.equal(harmed.result?.confirmed, null, "no candidate beat none on validation prompts, so there is nothing to confirm");
+  assert.deepEqual([harmed.result?.rivals, harmed.result?.sizes.confirm], [[], 0]);
+});
+
+test("where no set is chosen, a task's other methods are compared all the same", async () => {
+  const { result } = await search(new PlantedScorer({ seed: 5, spread: 0, shift: () => null }), { zeroTuning: [0.6] });
+  assert.equal(result?.confirmed, null);
+  assert.deepEqual(
+    result?.rivals.map(({ name, n, difference }) => [name, n, difference]),
+    [
+      ["all eligible heads", 200, 0],
+      ["ZeroTuning of all eligible heads, x 0.6", 200, 0],
+    ],
+  );
+  assert.ok((result?.rivals[0]?.baseline ?? 0) > 0.5);
+  assert.equal(result?.sizes.confirm, 200);
 });
 
 test("parts are disjoint, and the confirmation does not depend on how many prompts choose", () => {

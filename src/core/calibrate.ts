@@ -41,7 +41,7 @@ export interface SearchResult {
   rule: string;
   helps: boolean;
   verdict: string;
-  /** The winner against no heads; null where no candidate reached the confirmation. */
+  /** The winner against no heads; null where no candidate reached the confirmation (the rivals may have been compared all the same). */
   confirmed: ArmResult | null;
   rivals: ArmResult[];
   sizes: { choose: number; validate: number; confirm: number };
@@ -253,11 +253,14 @@ class Search {
       gain: summary.mean,
       standardError: summary.standardError,
     }));
-    const sizes = { choose: parts.choose.length, validate: parts.validate.length, confirm: winner ? confirm.length : 0 };
-    const base = { sizes, validated, spent: memory.spent, exhaustiveTokenLayers: this.exhaustiveTokenLayers() };
+    const base = { validated, exhaustiveTokenLayers: this.exhaustiveTokenLayers() };
+    const sizes = { choose: parts.choose.length, validate: parts.validate.length, confirm: confirm.length };
     if (!winner) {
       const verdict = `Calibration does not help this model here: no set of heads did better than none on ${sizes.validate} validation prompts. It is left off.`;
-      return { ...base, heads: [], rule: "none", helps: false, verdict, confirmed: null, rivals: [] };
+      // Nobody waits for comparisons that switch nothing on while writing code; for a task they are half of the answer.
+      const rivals = plan.rivals && this.scorer.metric === "accuracy" ? yield* this.rivals(null) : [];
+      if (rivals.length === 0) sizes.confirm = 0;
+      return { ...base, sizes, spent: memory.spent, heads: [], rule: "none", helps: false, verdict, confirmed: null, rivals };
     }
     // The winner comes first: whatever is cut short afterwards, its own comparison is complete.
     const chosen: Arm = { name: "chosen set", heads: winner.heads };
@@ -265,21 +268,11 @@ class Search {
     const confirmed = compareArm(memory, chosen, confirm, options.seed);
     const { difference, interval } = confirmed;
     this.best = { name: winner.name, heads: winner.heads.length, difference, interval, items: confirm.length };
-
-    const rivals: ArmResult[] = [];
-    const arms: Arm[] = [
-      ...randomArms(this.scorer.eligible, winner.heads.length, plan.random, options.seed),
-      { name: "all eligible heads", heads: this.scorer.eligible },
-    ];
-    for (const arm of arms) {
-      if (yield* this.late(arm.name, 0.9)) break;
-      yield* this.evaluate("confirm", [arm], confirm);
-      rivals.push(compareArm(memory, arm, confirm, options.seed));
-    }
-    if (plan.rivals && !(yield* this.late("other methods", 0.8))) yield* this.otherMethods(chosen, rivals);
+    const rivals = yield* this.rivals(chosen);
     const helps = confirmed.interval[0] > 0;
     return {
       ...base,
+      sizes,
       spent: memory.spent,
       heads: winner.heads,
       rule: winner.name,
@@ -290,15 +283,33 @@ class Search {
     };
   }
 
+  /** The other arms of the confirmation, each against no heads, as far as the time goes. */
+  private async *rivals(chosen: Arm | null): AsyncGenerator<SearchEvent, ArmResult[]> {
+    const { memory, parts, options, plan } = this;
+    const rivals: ArmResult[] = [];
+    const arms: Arm[] = [
+      ...(chosen ? randomArms(this.scorer.eligible, chosen.heads.length, plan.random, options.seed) : []),
+      { name: "all eligible heads", heads: this.scorer.eligible },
+    ];
+    for (const arm of arms) {
+      if (yield* this.late(arm.name, 0.9)) break;
+      yield* this.evaluate("confirm", [arm], parts.confirm);
+      rivals.push(compareArm(memory, arm, parts.confirm, options.seed));
+    }
+    if (plan.rivals && !(yield* this.late("other methods", 0.8))) yield* this.otherMethods(chosen, rivals);
+    return rivals;
+  }
+
   /** Contextual calibration, which costs a few passes, and ZeroTuning with its strength chosen on validation prompts. */
-  private async *otherMethods(chosen: Arm, rivals: ArmResult[]): AsyncGenerator<SearchEvent> {
+  private async *otherMethods(chosen: Arm | null, rivals: ArmResult[]): AsyncGenerator<SearchEvent> {
     const { memory, options, parts } = this;
     const { contentFree = [], zeroTuning = [] } = options;
     const answered = parts.confirm.every((item) => memory.baselineOf(item).answers !== undefined);
     if (contentFree.length > 0 && answered) {
-      yield* this.evaluate("confirm", [chosen], contentFree);
+      yield* this.evaluate("confirm", chosen ? [chosen] : [], contentFree);
       rivals.push(compareContextual(memory, { name: "contextual calibration alone", heads: [] }, parts.confirm, contentFree));
-      rivals.push(compareContextual(memory, { ...chosen, name: "contextual calibration with the chosen set" }, parts.confirm, contentFree));
+      if (chosen)
+        rivals.push(compareContextual(memory, { ...chosen, name: "contextual calibration with the chosen set" }, parts.confirm, contentFree));
     }
     if (zeroTuning.length === 0) return;
     const trial = parts.validate.slice(0, 30);

@@ -214,9 +214,10 @@ function headSetOf(model: Model, params: CalibrateParams, subject: Subject, resu
 
 function evidenceOf(params: CalibrateParams, subject: Subject, { confirmed, sizes, spent, rivals, ...result }: SearchResult): Evidence {
   // Where nothing was confirmed there is no difference to report, and none is claimed.
+  const none = rivals[0]?.baseline ?? 0;
   const { baseline, calibrated, difference, interval, p } = confirmed ?? {
-    baseline: 0,
-    calibrated: 0,
+    baseline: none,
+    calibrated: none,
     difference: 0,
     interval: [0, 0] as [number, number],
     p: 1,

@@ -40,12 +40,11 @@ export function evidenceRow(task: string, file: unknown): string {
     randoms.length === 0
       ? "-"
       : `${percent(randoms.reduce((sum, { accuracy }) => sum + accuracy, 0) / randoms.length)} (${randoms.map(({ difference }) => signed(difference)).join(", ")})`;
-  const confirmed = confirmedOn > 0;
   return `| ${[
     task,
     confirmedOn,
-    confirmed ? percent(baseline) : "-",
-    confirmed ? `${cell({ ...evidence, accuracy: calibrated })}, ${heads.length} heads` : "no set beat none on validation",
+    confirmedOn > 0 ? percent(baseline) : "-",
+    heads.length > 0 ? `${cell({ ...evidence, accuracy: calibrated })}, ${heads.length} heads` : "no set beat none on validation",
     random,
     rival("all eligible"),
     rival("ZeroTuning"),

@@ -45,10 +45,6 @@ export class EvidenceTable {
     this.#title.textContent = `Evidence: ${entry.name}`;
     this.#verdict.textContent = entry.verdict;
     this.#table.hidden = evidence === null || evidence.confirmedOn === 0;
-    if (evidence?.confirmedOn === 0) {
-      this.#note.textContent = `Chosen on ${evidence.chosenOn} and validated on ${evidence.validatedOn ?? 0} prompts of ${evidence.task}: no set did better than none there, so there was nothing to confirm.`;
-      return;
-    }
     if (!evidence) {
       this.#note.textContent = "This set came without evidence, so nothing is known about what it does here. Calibrate to find out.";
       return;
@@ -67,6 +63,11 @@ export class EvidenceTable {
         ),
       ),
     );
+    if (entry.heads.length === 0) {
+      const compared = evidence.confirmedOn === 0 ? "" : ` The others were compared on n = ${evidence.confirmedOn} more.`;
+      this.#note.textContent = `Chosen on ${evidence.chosenOn} and validated on ${evidence.validatedOn ?? 0} prompts of ${evidence.task}: no set did better than none there, so there was nothing to confirm.${compared}`;
+      return;
+    }
     this.#note.textContent = [
       `Measured on ${evidence.task}`,
       `chosen on ${evidence.chosenOn}`,

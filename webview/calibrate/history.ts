@@ -86,7 +86,7 @@ function update(element: HTMLElement, entry: HeadSetEntry, shown: boolean): void
     new Date(createdAt).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" }),
     !evidence
       ? "no evidence"
-      : evidence.confirmedOn > 0
+      : heads.length > 0
         ? `${gain(evidence)} on ${evidence.task}`
         : `nothing better than no heads on ${evidence.task}`,
   ];

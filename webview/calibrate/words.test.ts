@@ -44,4 +44,8 @@ test("the arms of a confirmation: none, the chosen set, its rivals", () => {
     { name: "Chosen heads", heads: "1", score: 0.681, difference: 0.021, interval: [0.004, 0.038] },
     { name: "random set", heads: "", score: 0.64, difference: -0.02, interval: [-0.05, 0.01] },
   ]);
+  assert.deepEqual(
+    evidenceRows({ heads: [] }, { ...EVIDENCE, calibrated: 0.66, rivals }).map(({ name }) => name),
+    ["No heads", "random set"],
+  );
 });

@@ -40,17 +40,21 @@ export interface EvidenceRow {
   interval: readonly [number, number] | null;
 }
 
-/** The arms of the confirmation: no heads, the chosen set, and its rivals. */
+/** The arms of the confirmation: no heads, the chosen set where there is one, and its rivals. */
 export function evidenceRows(entry: Pick<HeadSetEntry, "heads">, evidence: Evidence): EvidenceRow[] {
   return [
     { name: "No heads", heads: "0", score: evidence.baseline, difference: null, interval: null },
-    {
-      name: "Chosen heads",
-      heads: String(entry.heads.length),
-      score: evidence.calibrated,
-      difference: evidence.difference,
-      interval: evidence.interval,
-    },
+    ...(entry.heads.length === 0
+      ? []
+      : [
+          {
+            name: "Chosen heads",
+            heads: String(entry.heads.length),
+            score: evidence.calibrated,
+            difference: evidence.difference,
+            interval: evidence.interval,
+          },
+        ]),
     ...(evidence.rivals ?? []).map(({ name, heads, accuracy, difference, interval }) => ({
       name,
       heads: heads === undefined ? "" : String(heads),
