@@ -309,7 +309,9 @@ class Search {
       yield* this.evaluate("confirm", chosen ? [chosen] : [], contentFree);
       rivals.push(compareContextual(memory, { name: "contextual calibration alone", heads: [] }, parts.confirm, contentFree));
       if (chosen)
-        rivals.push(compareContextual(memory, { ...chosen, name: "contextual calibration with the chosen set" }, parts.confirm, contentFree));
+        rivals.push(
+          compareContextual(memory, { ...chosen, name: "contextual calibration with the chosen set" }, parts.confirm, contentFree),
+        );
     }
     if (zeroTuning.length === 0) return;
     const trial = parts.validate.slice(0, 30);

@@ -9,6 +9,7 @@ import type { BuildContext } from "../../src/build/context.js";
 import { ensureDefaultModel } from "../../src/build/model.js";
 import { EngineClient } from "../../src/client/client.js";
 import { quantile } from "../../src/core/bench-statistics.js";
+import type { CalibrateParams } from "../../src/protocol/engine.js";
 
 const REQUESTS = 60;
 const CANCELS = 12;
@@ -34,7 +35,7 @@ export async function run(context: BuildContext): Promise<SearchWait[]> {
       let searches = 0;
       const search = () => {
         const stop = new AbortController();
-        const params = {
+        const params: CalibrateParams = {
           tasks: [task],
           ...(process.env.ACT_DATA ? { data: process.env.ACT_DATA } : {}),
           method: "act",
@@ -44,7 +45,7 @@ export async function run(context: BuildContext): Promise<SearchWait[]> {
           seed: 42,
           resume: false,
           journal: path.join(folder, `${task}-${searches++}.jsonl`),
-        } as const;
+        };
         let began = () => {};
         const running = new Promise<void>((resolve) => {
           began = resolve;
