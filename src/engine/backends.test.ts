@@ -93,7 +93,7 @@ test("asked for by name: taken, or refused by name", async () => {
   assert.equal((await given.choose("vulkan")).backend.name, "vulkan");
   await assert.rejects(machine({ vulkan: gpu() }).choose("vulkan"), {
     code: "unsupported",
-    message: /"vulkan" finds no device.*--backend cpu/,
+    message: /"vulkan" finds no device.*the backend "cpu"/,
   });
   await assert.rejects(machine({ cuda: { fails: true } }).choose("cuda"), { code: "unsupported" });
 });

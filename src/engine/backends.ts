@@ -59,7 +59,7 @@ export class Backends {
       if (asked !== "cpu" && backend.devices.length === 0)
         throw new ActError(
           "unsupported",
-          `The backend "${asked}" finds no device on this machine. Install its driver, or use --backend cpu.`,
+          `The backend "${asked}" finds no device on this machine. Install its driver, or use the backend "cpu".`,
         );
       return { backend, reason: `The ${asked} backend was asked for.${this.whereComputed(asked)}`, automatic: false };
     }

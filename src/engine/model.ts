@@ -222,7 +222,7 @@ export class Model {
     if (tokens > ubatch)
       throw new ActError(
         "context-overflow",
-        `The prompt has ${tokens} tokens, but one segment holds ${ubatch}. Shorten it, or ask for a longer segment (--ubatch ${tokens}).`,
+        `The prompt has ${tokens} tokens, but one segment holds ${ubatch}. Shorten it, or load the model with a segment (ubatch) of ${tokens} tokens.`,
       );
   }
 

@@ -58,7 +58,7 @@ export class Backend {
       return new Backend(name, llama, recent);
     } catch (error) {
       const why = error instanceof NoBinaryFoundError ? "no llama.cpp binary for it is installed or works on this machine" : String(error);
-      throw new ActError("unsupported", `The backend "${name}" cannot be used: ${why}. Choose another with --backend, for instance cpu.`, {
+      throw new ActError("unsupported", `The backend "${name}" cannot be used: ${why}. Choose another backend, for instance "cpu".`, {
         cause: error,
       });
     }
