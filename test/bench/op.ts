@@ -8,6 +8,7 @@ import process from "node:process";
 import type { BuildContext } from "../../src/build/context.js";
 import { installedBackends } from "../../src/engine/native.js";
 import { openBindings } from "../native/op.js";
+import { BASE } from "../native/op-cases.js";
 import { type Shape, World } from "../native/op-world.js";
 import { plot } from "./op-plot.js";
 
@@ -23,25 +24,7 @@ export interface OpFigures {
   stateBytes: number;
 }
 
-const SHAPE: Omit<Shape, "rows" | "keys" | "past"> = {
-  heads: 9,
-  kvHeads: 3,
-  dk: 64,
-  dv: 64,
-  streams: 1,
-  typeK: "f16",
-  typeV: "f16",
-  typeMask: "f16",
-  transposedValues: false,
-  softcap: 0,
-  maxBias: 0,
-  sinks: "many",
-  rule: "running",
-  beta: 0.4,
-  calibrated: [[0, 4, 8]],
-  spareCells: 0,
-  scattered: false,
-};
+const SHAPE: Shape = { ...BASE, heads: 9, kvHeads: 3, sinks: "many", calibrated: [[0, 4, 8]] };
 
 const REPEATS = 9;
 

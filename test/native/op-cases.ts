@@ -1,7 +1,7 @@
 // The shapes that every device's op is measured on, in the manner of ggml's test-backend-ops.
 import type { Shape, Sinks, TensorType } from "./op-world.js";
 
-const BASE: Shape = {
+export const BASE: Shape = {
   rows: [33],
   keys: 256,
   heads: 6,

@@ -3,6 +3,7 @@ import { readable, robustMax, type Scale } from "../../src/core/scale.js";
 import { type CalibrateSnapshot, HEAD_STATES } from "../../src/protocol/calibrate-panel.js";
 import { type Area, type Box, CellCanvas, imageOf } from "../cell-canvas.js";
 import { h } from "../dom.js";
+import { HeadAxes } from "../head-axes.js";
 import { Legend } from "../legend.js";
 import { type Cell, stepTo } from "../paint/hit.js";
 import { paintCells } from "../paint/raster.js";
@@ -18,8 +19,7 @@ export class Scores {
   readonly #canvas: CellCanvas;
   readonly #legend = new Legend();
   readonly #readout = h("p", { class: "readout", id: "score-readout", "aria-live": "polite" });
-  readonly #lastLayer = h("span", {});
-  readonly #lastHead = h("span", {});
+  readonly #axes: HeadAxes;
   readonly #table = h("tbody", {});
   readonly #details: HTMLDetailsElement;
   #run: CalibrateSnapshot | null = null;
@@ -40,6 +40,7 @@ export class Scores {
       overlay: (context, boxOf) => this.#overlay(context, boxOf),
     });
     this.#canvas.describedBy("score-readout");
+    this.#axes = new HeadAxes(this.#canvas.element);
     this.#details = h(
       "details",
       { "data-name": "scores-details" },
@@ -64,13 +65,7 @@ export class Scores {
       "section",
       { class: "scores", "aria-labelledby": "scores-title" },
       h("h2", { id: "scores-title" }, "Heads, each alone"),
-      h(
-        "div",
-        { class: "axes" },
-        h("div", { class: "axis left", "aria-hidden": "true" }, h("span", {}, "layer 0"), this.#lastLayer),
-        this.#canvas.element,
-        h("div", { class: "axis below", "aria-hidden": "true" }, h("span", {}, "head 0"), this.#lastHead),
-      ),
+      this.#axes.element,
       this.#readout,
       this.#legend.element,
       this.#details,
@@ -84,8 +79,7 @@ export class Scores {
     this.#run = run;
     this.#chosen = new Set(chosen);
     if (!run) return;
-    setText(this.#lastLayer, String(run.scores.layers - 1));
-    setText(this.#lastHead, String(run.scores.heads - 1));
+    this.#axes.update(run.scores.layers, run.scores.heads);
     this.redraw();
     if (changed) this.#fillTable();
   }

@@ -4,6 +4,7 @@ import type { Head } from "../../src/protocol/calibration.js";
 import { type Area, type Box, CellCanvas, imageOf } from "../cell-canvas.js";
 import { button, dropdown } from "../controls.js";
 import { h } from "../dom.js";
+import { HeadAxes } from "../head-axes.js";
 import { Legend } from "../legend.js";
 import { stepTo } from "../paint/hit.js";
 import { paintCells } from "../paint/raster.js";
@@ -22,8 +23,7 @@ export class Heads {
   readonly #canvas: CellCanvas;
   readonly #legend = new Legend();
   readonly #readout = h("p", { class: "readout", id: "heads-readout", "aria-live": "polite" });
-  readonly #lastLayer = h("span", {});
-  readonly #lastHead = h("span", {});
+  readonly #axes: HeadAxes;
   readonly #measure: ReturnType<typeof dropdown>;
   #model: ReadModel | null = null;
   #calibrated = new Set<number>();
@@ -39,6 +39,7 @@ export class Heads {
       overlay: (context, boxOf) => this.#overlay(context, boxOf),
     });
     this.#canvas.describedBy("heads-readout");
+    this.#axes = new HeadAxes(this.#canvas.element);
     this.#measure = dropdown(
       "What the grid shows",
       [
@@ -53,13 +54,7 @@ export class Heads {
       "section",
       { class: "heads", "aria-labelledby": "heads-title" },
       h("div", { class: "row spread" }, h("h2", { id: "heads-title" }, "Heads"), this.#measure),
-      h(
-        "div",
-        { class: "axes" },
-        h("div", { class: "axis left", "aria-hidden": "true" }, h("span", {}, "layer 0"), this.#lastLayer),
-        this.#canvas.element,
-        h("div", { class: "axis below", "aria-hidden": "true" }, h("span", {}, "head 0"), this.#lastHead),
-      ),
+      this.#axes.element,
       this.#readout,
       h(
         "div",
@@ -75,8 +70,7 @@ export class Heads {
     const { reading, navigation, theme, state } = model;
     const { layers, heads } = reading.map;
     this.#calibrated = new Set(state.calibration?.heads.map(([layer, head]) => layer * heads + head));
-    this.#lastLayer.textContent = `${layers - 1}`;
-    this.#lastHead.textContent = `${heads - 1}`;
+    this.#axes.update(layers, heads);
     if (this.#measure.value !== navigation.measure) this.#measure.value = navigation.measure;
     const grid = navigation.measure === "mass" ? { values: reading.masses, width: heads, height: layers } : reading.strips;
     const scale: Scale = { kind: navigation.log ? "log" : "linear", max: largest(grid.values) };
