@@ -245,7 +245,7 @@ class Search {
   }
 
   private async *confirm({ winner, summaries }: Winner): AsyncGenerator<SearchEvent, SearchResult> {
-    const { memory, parts, options, plan } = this;
+    const { memory, parts, options } = this;
     const { confirm } = parts;
     const validated = summaries.map(({ candidate, summary }) => ({
       name: candidate.name,
@@ -258,7 +258,7 @@ class Search {
     if (!winner) {
       const verdict = `Calibration does not help this model here: no set of heads did better than none on ${sizes.validate} validation prompts. It is left off.`;
       // Nobody waits for comparisons that switch nothing on while writing code; for a task they are half of the answer.
-      const rivals = plan.rivals && this.scorer.metric === "accuracy" ? yield* this.rivals(null) : [];
+      const rivals = this.scorer.metric === "accuracy" ? yield* this.rivals(null) : [];
       if (rivals.length === 0) sizes.confirm = 0;
       return { ...base, sizes, spent: memory.spent, heads: [], rule: "none", helps: false, verdict, confirmed: null, rivals };
     }
@@ -296,23 +296,28 @@ class Search {
       yield* this.evaluate("confirm", [arm], parts.confirm);
       rivals.push(compareArm(memory, arm, parts.confirm, options.seed));
     }
-    if (plan.rivals && !(yield* this.late("other methods", 0.8))) yield* this.otherMethods(chosen, rivals);
+    yield* this.contextual(chosen, rivals);
+    if (!(yield* this.late("ZeroTuning", 0.8))) yield* this.zeroTuning(rivals);
     return rivals;
   }
 
-  /** Contextual calibration, which costs a few passes, and ZeroTuning with its strength chosen on validation prompts. */
-  private async *otherMethods(chosen: Arm | null, rivals: ArmResult[]): AsyncGenerator<SearchEvent> {
+  /** Contextual calibration costs a pass for each input without content, so it is compared whatever the time. */
+  private async *contextual(chosen: Arm | null, rivals: ArmResult[]): AsyncGenerator<SearchEvent> {
+    const { memory, parts } = this;
+    const { contentFree = [] } = this.options;
+    if (contentFree.length === 0) return;
+    yield* this.evaluate("confirm", chosen ? [chosen] : [], [...contentFree, ...parts.confirm]);
+    for (const arm of [
+      { name: "contextual calibration alone", heads: [] },
+      ...(chosen ? [{ ...chosen, name: "contextual calibration with the chosen set" }] : []),
+    ])
+      rivals.push(compareContextual(memory, arm, parts.confirm, contentFree));
+  }
+
+  /** ZeroTuning of all heads, its strength chosen on validation prompts. */
+  private async *zeroTuning(rivals: ArmResult[]): AsyncGenerator<SearchEvent> {
     const { memory, options, parts } = this;
-    const { contentFree = [], zeroTuning = [] } = options;
-    const answered = parts.confirm.every((item) => memory.baselineOf(item).answers !== undefined);
-    if (contentFree.length > 0 && answered) {
-      yield* this.evaluate("confirm", chosen ? [chosen] : [], contentFree);
-      rivals.push(compareContextual(memory, { name: "contextual calibration alone", heads: [] }, parts.confirm, contentFree));
-      if (chosen)
-        rivals.push(
-          compareContextual(memory, { ...chosen, name: "contextual calibration with the chosen set" }, parts.confirm, contentFree),
-        );
-    }
+    const { zeroTuning = [] } = options;
     if (zeroTuning.length === 0) return;
     const trial = parts.validate.slice(0, 30);
     const arms = zeroTuning.map((beta): Arm & { variant: Variant } => ({
@@ -322,7 +327,7 @@ class Search {
     }));
     yield* this.evaluate("confirm", arms, trial);
     const values = arms.map((arm) =>
-      trial.reduce((sum, item) => sum + this.judge(this.memory.outcomeOf(item, arm.heads, arm.variant) ?? memory.baselineOf(item)), 0),
+      trial.reduce((sum, item) => sum + this.judge(memory.outcomeOf(item, arm.heads, arm.variant) ?? memory.baselineOf(item)), 0),
     );
     const best = arms[values.indexOf(Math.max(...values))];
     if (!best) return;

@@ -23,8 +23,6 @@ export interface Plan {
   finalists: number;
   /** Random sets of equal size in the confirmation. */
   random: number;
-  /** Also confirm ZeroTuning and contextual calibration. */
-  rivals: boolean;
 }
 
 /** From rich to lean. */
@@ -46,7 +44,6 @@ export const PLANS: readonly Plan[] = [
     refine: { rounds: 6, prompts: 32 },
     finalists: 4,
     random: 3,
-    rivals: true,
   },
   {
     choose: 140,
@@ -64,7 +61,6 @@ export const PLANS: readonly Plan[] = [
     refine: { rounds: 5, prompts: 24 },
     finalists: 3,
     random: 3,
-    rivals: true,
   },
   {
     choose: 120,
@@ -81,7 +77,6 @@ export const PLANS: readonly Plan[] = [
     refine: { rounds: 4, prompts: 16 },
     finalists: 2,
     random: 2,
-    rivals: true,
   },
   {
     choose: 80,
@@ -95,7 +90,6 @@ export const PLANS: readonly Plan[] = [
     refine: { rounds: 3, prompts: 12 },
     finalists: 2,
     random: 1,
-    rivals: false,
   },
   {
     choose: 40,
@@ -109,7 +103,6 @@ export const PLANS: readonly Plan[] = [
     refine: { rounds: 1, prompts: 8 },
     finalists: 1,
     random: 1,
-    rivals: false,
   },
 ];
 
@@ -153,7 +146,7 @@ const USUAL_SETS = 16;
 export function planPasses(plan: Plan, eligible: number): number {
   const singles = plan.rungs.reduce((sum, { prompts, share }) => sum + prompts * share * eligible * MEAN_DEPTH * MEAN_LIVE, 0);
   const legs = plan.legs.reduce((sum, { prompts, sets }) => sum + prompts * Math.min(sets, USUAL_SETS), 0);
-  const arms = 3 + plan.random + (plan.rivals ? 1 : 0);
+  const arms = 4 + plan.random;
   return (
     plan.choose +
     singles +
@@ -161,7 +154,7 @@ export function planPasses(plan: Plan, eligible: number): number {
     plan.refine.rounds * plan.refine.prompts +
     plan.validate * (1 + plan.finalists + 1) +
     plan.confirm * arms +
-    (plan.rivals ? 60 : 0)
+    60
   );
 }
 
