@@ -6,7 +6,7 @@ import { describeScore } from "../../webview/calibrate/describe.js";
 import { HEADS, LAYERS, searchEvents } from "../../webview/fixtures/search.js";
 import { axe } from "./axe.js";
 import { type Bed, missing, openBed, problems, THEMES } from "./bed.js";
-import { choose, moveIn, named, sent, table } from "./driver.js";
+import { choose, drawn, eventually, moveIn, named, says, sent, table } from "./driver.js";
 
 /** A gain as it may stand: with interval and n. */
 const BARE_GAIN = /[+−]\d+\.\d+ (points|nats a token)(?! \(95 % [+−]?[\d.]+ to [+−]?[\d.]+, n = \d+\))/;
@@ -22,12 +22,14 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
   const fresh = async (one: string, options: Parameters<Bed["open"]>[1] = {}) => {
     const before = page;
     page = await bed.open("calibrate", { ...options, case: one });
-    await named(page, "verdict").waitFor({ state: "attached" });
-    await page.waitForTimeout(150);
+    // It has a phase from the first snapshot on; before that the panel is empty.
+    await page.locator('[data-name="verdict"][data-phase]').waitFor({ state: "attached" });
     await before?.close();
     if (before) assert.deepEqual(problems(before), [], "the page before this one complained");
     return page;
   };
+  /** The panel sent these messages of a type, and no others. */
+  const sends = (type: string, messages: unknown[]) => eventually(async () => assert.deepEqual(await sent(page, type), messages));
   const text = async (selector: string) => (await page.locator(selector).textContent()) ?? "";
 
   test("a search is started on the workspace, for the minutes that were asked for", async () => {
@@ -35,7 +37,7 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
     await named(page, "budget").locator("input").fill("2.5");
     await named(page, "budget").locator("input").press("Tab");
     await named(page, "start").click();
-    assert.deepEqual(await sent(page, "start"), [{ type: "start", place: { kind: "workspace" }, budgetMinutes: 2.5, method: "act" }]);
+    await sends("start", [{ type: "start", place: { kind: "workspace" }, budgetMinutes: 2.5, method: "act" }]);
   });
 
   test("or on named tasks, by either method; without a task it cannot start", async () => {
@@ -45,14 +47,15 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
     await named(page, "task-sst2").click();
     await choose(page, "method", "zero-tuning");
     await named(page, "start").click();
-    const [message] = (await sent(page, "start")) as { place: unknown; method: string }[];
-    assert.deepEqual([message?.place, message?.method], [{ kind: "tasks", tasks: ["AGNews"] }, "zero-tuning"]);
+    await sends("start", [{ type: "start", place: { kind: "tasks", tasks: ["AGNews"] }, budgetMinutes: 10, method: "zero-tuning" }]);
     await fresh("idle");
     await choose(page, "place", "tasks");
     for (const task of ["AGNews", "sst2"])
       if (await named(page, `task-${task}`).evaluate((box) => (box as unknown as { checked: boolean }).checked))
         await named(page, `task-${task}`).click();
-    assert.ok(await named(page, "start").evaluate((one) => (one as unknown as { disabled: boolean }).disabled));
+    await eventually(async () =>
+      assert.ok(await named(page, "start").evaluate((one) => (one as unknown as { disabled: boolean }).disabled)),
+    );
   });
 
   test("a budget that is no number falls back", async () => {
@@ -61,8 +64,7 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
     for (const wrong of ["-3", "soon", "0", "100000"]) {
       await input.fill(wrong);
       await input.press("Tab");
-      await page.waitForTimeout(60); // the toolkit renders in its own time
-      assert.equal(await input.inputValue(), "10");
+      await eventually(async () => assert.equal(await input.inputValue(), "10"));
     }
   });
 
@@ -90,37 +92,34 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
       .slice(0, 46)
       .reduce(foldProgress, startSnapshot({ kind: "tasks", tasks: ["sst2"] }, LAYERS, HEADS, 0));
     await page.getByText("Heads as a table").click();
-    const rows = await table(page, "scores-table");
-    assert.equal(rows.length, LAYERS * HEADS);
+    const rows = await eventually(async () => {
+      const rows = await table(page, "scores-table");
+      assert.equal(rows.length, LAYERS * HEADS);
+      return rows;
+    });
     for (const [layer, head, , , items] of rows) assert.equal(Number(items), run.scores.items[Number(layer) * HEADS + Number(head)]);
     await moveIn(page, "scores", 4.5 / HEADS, 12.5 / LAYERS);
-    await page.waitForTimeout(60);
-    assert.equal(await text("#score-readout"), describeScore(run, { row: 12, column: 4 }));
-    assert.match(await text("#score-readout"), /^Layer 12, head 4: /);
+    const said = await says(page.locator("#score-readout"), /^Layer 12, head 4: /);
+    assert.equal(said, describeScore(run, { row: 12, column: 4 }));
   });
 
   test("the grid fills while the search runs, cancel ends it, and it can go on", async () => {
     await fresh("running");
-    await page.waitForTimeout(900);
-    const early = await text('[data-name="facts"]');
-    await page.waitForTimeout(900);
-    assert.notEqual(await text('[data-name="facts"]'), early);
+    const early = await says(named(page, "facts"), /prompts a second/);
+    await eventually(async () => assert.notEqual(await text('[data-name="facts"]'), early));
     await named(page, "cancel").click();
-    await page.waitForTimeout(150);
-    assert.deepEqual(await sent(page, "cancel"), [{ type: "cancel" }]);
-    assert.match(await text('[data-name="verdict"]'), /Cancelled\. What was measured is kept\./);
+    await sends("cancel", [{ type: "cancel" }]);
+    await says(named(page, "verdict"), /Cancelled\. What was measured is kept\./);
     await named(page, "resume").click();
-    assert.deepEqual(await sent(page, "resume"), [{ type: "resume" }]);
-    await page.waitForTimeout(150);
-    assert.ok(await named(page, "cancel").isVisible());
+    await sends("resume", [{ type: "resume" }]);
+    await named(page, "cancel").waitFor();
   });
 
   test("a panel that is reloaded in the middle shows the search as it stands", async () => {
     await fresh("midway");
     const before = await text(".parts");
     await page.reload();
-    await page.waitForTimeout(400);
-    assert.equal(await text(".parts"), before);
+    await eventually(async () => assert.equal(await text(".parts"), before));
   });
 
   test("the verdict stands in a sentence, its evidence beside it", async () => {
@@ -157,9 +156,8 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
       sets.locator('[data-name="switch"]').evaluateAll((all) => all.map((one) => (one as unknown as { checked: boolean }).checked));
     assert.deepEqual(await states(), [true, false, false]);
     await sets.nth(1).locator('[data-name="switch"]').click();
-    await page.waitForTimeout(100);
-    assert.deepEqual(await states(), [false, true, false]);
-    assert.deepEqual(await sent(page, "switch"), [{ type: "switch", id: "workspace-1", on: true }]);
+    await eventually(async () => assert.deepEqual(await states(), [false, true, false]));
+    await sends("switch", [{ type: "switch", id: "workspace-1", on: true }]);
     assert.ok(
       await sets
         .nth(2)
@@ -168,14 +166,13 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
     );
     assert.match((await sets.nth(2).textContent()) ?? "", /Made for 32 layers × 32 heads; the loaded model has 30 × 9\./);
     await sets.nth(1).locator('[data-name="open"]').click();
-    assert.match(await text("#evidence-title"), /table-tools, 18 November/);
+    await says(page.locator("#evidence-title"), /table-tools, 18 November/);
     await sets.nth(0).locator('[data-name="export"]').click();
+    await sends("export", [{ type: "export", id: "sst2-1" }]);
     await sets.nth(2).locator('[data-name="remove"]').click();
-    await page.waitForTimeout(100);
-    assert.equal(await sets.count(), 2);
+    await eventually(async () => assert.equal(await sets.count(), 2));
     await named(page, "import").click();
-    await page.waitForTimeout(100);
-    assert.equal(await sets.count(), 3);
+    await eventually(async () => assert.equal(await sets.count(), 3));
   });
 
   test("what stops a search from starting is said", async () => {
@@ -201,22 +198,23 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
     };
     await tabTo("start");
     await page.keyboard.press("Enter");
-    assert.equal((await sent(page, "start")).length, 1);
-    await page.waitForTimeout(800);
+    await eventually(async () => assert.equal((await sent(page, "start")).length, 1));
+    await named(page, "scores").waitFor();
     await tabTo("scores");
     for (const key of ["ArrowDown", "ArrowDown", "ArrowRight"]) await page.keyboard.press(key);
-    assert.match(await text("#score-readout"), /^Layer 2, head 1: /);
+    await says(page.locator("#score-readout"), /^Layer 2, head 1: /);
     await page.keyboard.down("Shift");
     await tabTo("cancel");
     await page.keyboard.up("Shift");
     await page.keyboard.press("Enter");
-    assert.equal((await sent(page, "cancel")).length, 1);
+    await sends("cancel", [{ type: "cancel" }]);
   });
 
   for (const theme of THEMES) {
     test(`accessible in ${theme}, nothing broken on the way`, async () => {
       for (const one of ["idle", "midway", "helps"]) {
         await fresh(one, { theme });
+        await drawn(page);
         await bed.screenshot(page, `calibrate-${one}-${theme}`);
         assert.deepEqual(await axe(page.locator("body")), []);
         assert.deepEqual(problems(page), []);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { axe } from "./axe.js";
 import { type Bed, missing, openBed, THEMES } from "./bed.js";
+import { eventually } from "./driver.js";
 
 describe("the chat view from its fixtures", { skip: missing, concurrency: 1 }, () => {
   let bed: Bed;
@@ -13,7 +14,8 @@ describe("the chat view from its fixtures", { skip: missing, concurrency: 1 }, (
   for (const theme of THEMES) {
     it(`shows a conversation in ${theme}, without an accessibility fault`, async () => {
       const page = await bed.open("chat", { theme, case: "talk", width: 460, height: 900 });
-      assert.equal(await page.locator(".turn").count(), 2);
+      // The conversation comes from the host, all of it at once.
+      await eventually(async () => assert.equal(await page.locator(".turn").count(), 2));
       assert.equal(await page.locator(".answers.pair .answer").count(), 2);
       assert.match((await page.locator(".left-out").last().textContent()) ?? "", /first turn was left out/);
       assert.match((await page.locator(".count").textContent()) ?? "", /2,210 of 8,192 tokens: the oldest turn will be left out/);
@@ -27,6 +29,7 @@ describe("the chat view from its fixtures", { skip: missing, concurrency: 1 }, (
     const page = await bed.open("chat", { case: "hostile" });
     const asked: string[] = [];
     page.on("request", (request) => asked.push(request.url()));
+    await page.reload(); // once more, listened to from the start
     const answer = page.locator(".answer .markdown");
     await answer.locator("a", { hasText: "good" }).waitFor();
     assert.equal(await page.evaluate("window.smuggled"), undefined);
@@ -64,13 +67,15 @@ describe("the chat view from its fixtures", { skip: missing, concurrency: 1 }, (
   it("sends, stops by Escape, attaches by #file, and keeps no content of its own", async () => {
     const page = await bed.open("chat", { case: "empty" });
     const input = page.locator("textarea.input");
-    assert.equal(await input.inputValue(), "and now?", "the draft comes from the host");
+    await eventually(async () => assert.equal(await input.inputValue(), "and now?", "the draft comes from the host"));
     await input.fill("look at #file ");
     await input.fill("question");
     await input.press("Enter");
-    const sent = (await page.evaluate("window.fixture.sent")) as { type: string; kind?: string; text?: string }[];
-    assert.ok(sent.some((m) => m.type === "attach" && m.kind === "file"));
-    assert.ok(sent.some((m) => m.type === "send" && m.text === "question"));
+    await eventually(async () => {
+      const sent = (await page.evaluate("window.fixture.sent")) as { type: string; kind?: string; text?: string }[];
+      assert.ok(sent.some((m) => m.type === "attach" && m.kind === "file"));
+      assert.ok(sent.some((m) => m.type === "send" && m.text === "question"));
+    });
     const kept = (await page.evaluate("JSON.stringify(sessionStorage)")) as string;
     assert.doesNotMatch(kept, /question|now\?/);
     await page.close();

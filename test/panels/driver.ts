@@ -1,8 +1,46 @@
-/** What panel tests do again and again: read the fixture's record, point, press keys, read tables. */
-import type { Page } from "playwright-core";
+/** What panel tests do again and again: wait, read the fixture's record, point, press keys, read tables. */
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Locator, Page } from "playwright-core";
 import type { Fixture } from "../../webview/fixtures/fixture.js";
 
 type Holder = { fixture: Fixture };
+
+/**
+ * Tries an assertion until it holds: much of a panel comes later than the click that asks for it (events, frames, answers of the host).
+ * @returns what the assertion returned
+ * @throws its last error, once the time is up
+ */
+export async function eventually<T>(assertion: () => Promise<T>, milliseconds = 10_000): Promise<T> {
+  const deadline = performance.now() + milliseconds;
+  for (;;) {
+    try {
+      return await assertion();
+    } catch (error) {
+      if (performance.now() >= deadline) throw error;
+    }
+    await sleep(20);
+  }
+}
+
+/** Text of an element, once it matches. */
+export async function says(element: Locator, pattern: RegExp): Promise<string> {
+  return await eventually(async () => {
+    const text = (await element.textContent()) ?? "";
+    assert.match(text, pattern);
+    return text;
+  });
+}
+
+/** Waits until the browser has drawn what was changed before. */
+export async function drawn(page: Page): Promise<void> {
+  await page.evaluate(
+    () =>
+      new Promise<void>((resolve) => {
+        (globalThis as unknown as { requestAnimationFrame(callback: () => void): void }).requestAnimationFrame(() => resolve());
+      }),
+  );
+}
 
 /** Messages of one type that the panel sent, oldest first; bytes as arrays of numbers. */
 export async function sent(page: Page, type: string): Promise<Record<string, unknown>[]> {
@@ -40,10 +78,13 @@ export async function moveIn(page: Page, name: string, x: number, y: number): Pr
   await page.mouse.move(at.x, at.y);
 }
 
-/** Opens (layer, head) of a grid of layers x heads by pointer. */
+/** Opens (layer, head) of a grid of layers x heads by pointer, and waits until its attention is drawn. */
 export async function openHead(page: Page, layer: number, head: number, layers = 30, heads = 9): Promise<void> {
   await clickIn(page, "heads", (head + 0.5) / heads, (layer + 0.5) / layers);
   await page.getByRole("heading", { name: `Layer ${layer}, head ${head}`, exact: true }).waitFor();
+  // Attached, for it is empty and so not visible where there is nothing to say.
+  await page.locator(".head [role=status]").filter({ hasNotText: "Asking the engine" }).waitFor({ state: "attached" });
+  await drawn(page);
 }
 
 /** The lines of a table's body, cell by cell. */

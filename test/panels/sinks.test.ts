@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Page } from "playwright-core";
 import { PNG } from "pngjs";
-import { sequentialPalette } from "../../src/core/colour.js";
+import { sequentialPalette, type ThemeKind } from "../../src/core/colour.js";
 import { largest, paletteIndex } from "../../src/core/scale.js";
 import { allSinksAt, meansOf, sinkMasses, visibleToken } from "../../src/core/sink-map-values.js";
 import { makeAttention } from "../../webview/fixtures/attention.js";
 import { CODE } from "../../webview/fixtures/prompts.js";
 import { axe } from "./axe.js";
 import { type Bed, missing, openBed, problems, THEMES } from "./bed.js";
-import { choose, clickIn, moveIn, named, openHead, pixel, sent, table } from "./driver.js";
+import { choose, clickIn, drawn, eventually, moveIn, named, openHead, pixel, says, sent, table } from "./driver.js";
 
 // The same numbers as the fixture's, made here: what is on screen is compared with them, never with itself.
 const MAP = makeAttention({ id: "small", tokens: [...CODE], layers: 30, heads: 9 }).map;
@@ -45,15 +45,43 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
     if (before) assert.deepEqual(problems(before), [], "the page before this one complained");
     return page;
   };
-  const readout = () => page.locator("#cell-readout").textContent();
+  const readout = () => page.locator("#cell-readout");
+  const legend = () => page.locator(".head .legend-title");
+  const hint = () => page.locator(".head [role=status]");
   const open = (one: { layer: number; head: number }) => openHead(page, one.layer, one.head);
+  /** Opens the table of all heads; its rows are made when it is open. */
+  const headsTable = async () => {
+    await page.getByText("All heads as a table").click();
+    return await eventually(async () => {
+      const rows = await table(page, "heads-table");
+      assert.equal(rows.length, 270);
+      return rows;
+    });
+  };
+  /** Some of the grid's pixels are the masses on the theme's palette. */
+  const gridShows = async (theme: ThemeKind) => {
+    const masses = sinkMasses(MAP, FIXED, true);
+    const palette = sequentialPalette(theme);
+    for (const at of [0, 8, 100, 269]) {
+      const [layer, head] = [Math.floor(at / 9), at % 9];
+      const expected = palette[paletteIndex(masses[at] as number, { kind: "linear", max: largest(masses) })];
+      await eventually(async () =>
+        assert.deepEqual(await pixel(page, "heads", (head + 0.5) / 9, (layer + 0.5) / 30), [...(expected ?? []), 255]),
+      );
+    }
+  };
+  /** The bytes of the last export, once it has this name. */
+  const exported = (name: string) =>
+    eventually(async () => {
+      const [message] = (await sent(page, "export")).slice(-1);
+      assert.equal(message?.name, name);
+      return Buffer.from(message?.bytes as number[]);
+    });
 
   test("the table's numbers are the map's, for every head", async () => {
     await fresh();
-    await page.getByText("All heads as a table").click();
-    const rows = await table(page, "heads-table");
+    const rows = await headsTable();
     const masses = sinkMasses(MAP, FIXED, true);
-    assert.equal(rows.length, 270);
     rows.forEach(([layer, head, mass, initial, later], index) => {
       const sinks = MAP.sinks[index];
       assert.deepEqual([Number(layer), Number(head)], [sinks?.layer, sinks?.head]);
@@ -65,13 +93,7 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
 
   test("the grid's pixels are the masses on the palette", async () => {
     await fresh();
-    const masses = sinkMasses(MAP, FIXED, true);
-    const palette = sequentialPalette("dark");
-    for (const at of [0, 8, 100, 269]) {
-      const [layer, head] = [Math.floor(at / 9), at % 9];
-      const expected = palette[paletteIndex(masses[at] as number, { kind: "linear", max: largest(masses) })];
-      assert.deepEqual(await pixel(page, "heads", (head + 0.5) / 9, (layer + 0.5) / 30), [...(expected ?? []), 255]);
-    }
+    await gridShows("dark");
   });
 
   test("a click opens a head: its sinks as a table, its tokens marked, its cells readable", async () => {
@@ -94,13 +116,11 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
 
     const [query, key] = [60, HEAD.positions[0] as number];
     await moveIn(page, "heatmap", (key + 0.5) / CODE.length, (query + 0.5) / CODE.length);
-    await page.waitForFunction(() => true);
-    const said = (await readout()) ?? "";
+    const said = await says(readout(), new RegExp(`^Query .* \\(${query}\\), key .* \\(${key}\\): `));
     const { matrix } = makeAttention({ id: "small", tokens: [...CODE], layers: 30, heads: 9, calibrated: [[HEAD.layer, HEAD.head]] });
     const tile = matrix({ id: "", layer: HEAD.layer, head: HEAD.head, maxSide: 512 });
     const before = tile.values[query * tile.columns + key] as number;
     const afterwards = tile.calibrated?.[query * tile.columns + key] as number;
-    assert.match(said, new RegExp(`^Query .* \\(${query}\\), key .* \\(${key}\\): `));
     const [shownBefore, shownAfter] = [...(/: ([\d.e-]+); after calibration ([\d.e-]+)/.exec(said) ?? [])].slice(1).map(Number);
     assert.ok(Math.abs((shownBefore as number) - before) < 6e-4, `${shownBefore} for ${before}`);
     assert.ok(Math.abs((shownAfter as number) - afterwards) < 6e-4, `${shownAfter} for ${afterwards}`);
@@ -111,8 +131,7 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
     await fresh();
     await open(HEAD);
     await moveIn(page, "heatmap", 0.9, 0.1);
-    await page.waitForTimeout(50);
-    assert.match((await readout()) ?? "", /none, a query cannot look at a later key/);
+    await says(readout(), /none, a query cannot look at a later key/);
     assert.deepEqual(await pixel(page, "heatmap", 0.95, 0.05), [58, 58, 62, 255]);
   });
 
@@ -120,15 +139,12 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
     await fresh();
     await open(HEAD);
     await clickIn(page, "heatmap", 0.1, 0.8);
-    const locked = await readout();
-    assert.match(locked ?? "", /^Locked\. Query/);
+    const locked = await says(readout(), /^Locked\. Query/);
     await moveIn(page, "heatmap", 0.3, 0.9);
-    await page.waitForTimeout(50);
-    assert.equal(await readout(), locked);
+    await page.waitForTimeout(50); // some frames, in which a reading that is not locked would follow the pointer
+    assert.equal(await readout().textContent(), locked);
     await clickIn(page, "heatmap", 0.3, 0.9);
-    await page.waitForTimeout(50);
-    const unlocked = (await readout()) ?? "";
-    assert.match(unlocked, /^Query/);
+    const unlocked = await says(readout(), /^Query/);
     assert.notEqual(`Locked. ${unlocked}`, locked);
   });
 
@@ -137,10 +153,9 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
     await open(HEAD);
     const [rows, colour] = [await table(page, "sinks-table"), await pixel(page, "heatmap", 0.2, 0.9)];
     await named(page, "log").click();
-    await page.waitForTimeout(80);
-    assert.notDeepEqual(await pixel(page, "heatmap", 0.2, 0.9), colour);
+    await says(legend(), /log scale/);
+    await eventually(async () => assert.notDeepEqual(await pixel(page, "heatmap", 0.2, 0.9), colour));
     assert.deepEqual(await table(page, "sinks-table"), rows);
-    assert.match((await page.locator(".head .legend-title").textContent()) ?? "", /log scale/);
   });
 
   test("hiding the initial sink takes it out of colours, masses and reading", async () => {
@@ -148,13 +163,10 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
     await open(HEAD);
     await named(page, "hide-initial").click();
     await moveIn(page, "heatmap", ((HEAD.exempt ?? 0) + 0.5) / CODE.length, 0.9);
-    await page.waitForTimeout(50);
-    assert.match((await readout()) ?? "", /the initial sink, hidden/);
-    await page.getByText("All heads as a table").click();
+    await says(readout(), /the initial sink, hidden/);
     const masses = sinkMasses(MAP, FIXED, false);
-    const rows = await table(page, "heads-table");
     assert.deepEqual(
-      rows.map(([, , mass]) => Math.fround(Number(mass))),
+      (await headsTable()).map(([, , mass]) => Math.fround(Number(mass))),
       [...masses],
     );
   });
@@ -166,15 +178,18 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
     const colours = [await pixel(page, "heatmap", ...at)];
     for (const stage of ["after", "difference"]) {
       await choose(page, "stage", stage);
-      await page.waitForTimeout(100);
-      colours.push(await pixel(page, "heatmap", ...at));
+      const colour = await eventually(async () => {
+        const now = await pixel(page, "heatmap", ...at);
+        assert.ok(!colours.some((other) => String(other) === String(now)), `${stage} has a picture of its own`);
+        return now;
+      });
+      colours.push(colour);
     }
-    assert.equal(new Set(colours.map(String)).size, 3, "three pictures of one cell");
     const [red = 0, , blue = 0] = colours[2] ?? [];
     assert.ok(red > blue, "a sink loses: orange");
-    assert.match((await page.locator(".head .legend-title").textContent()) ?? "", /After minus before/);
+    await says(legend(), /After minus before/);
     await open(OTHER);
-    assert.match((await page.locator(".head [role=status]").textContent()) ?? "", /not in the head set, so before and after are the same/);
+    await says(hint(), /not in the head set, so before and after are the same/);
   });
 
   test("the threshold moves the sinks without asking the engine again", async () => {
@@ -183,15 +198,17 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
     const asked = (await sent(page, "matrix")).length;
     await named(page, "threshold").focus();
     for (let press = 0; press < 60; press++) await page.keyboard.press("ArrowLeft");
-    const [message] = (await sent(page, "threshold")).slice(-1) as { threshold: { mode: "fixed"; value: number } }[];
-    const value = message?.threshold.value as number;
-    assert.ok(value < 0.1 && value > 0.04, `${value}`);
-    const sinks = allSinksAt(MAP, { mode: "fixed", value }).find(({ layer, head }) => layer === HEAD.layer && head === HEAD.head);
-    const rows = await table(page, "sinks-table");
-    assert.deepEqual(
-      rows.filter(([, , , role]) => role === "sink").map(([key]) => Number(key)),
-      sinks?.positions,
-    );
+    await eventually(async () => {
+      const [message] = (await sent(page, "threshold")).slice(-1) as { threshold: { mode: "fixed"; value: number } }[];
+      const value = message?.threshold.value as number;
+      assert.ok(value < 0.1 && value > 0.04, `${value}`);
+      const sinks = allSinksAt(MAP, { mode: "fixed", value }).find(({ layer, head }) => layer === HEAD.layer && head === HEAD.head);
+      const rows = await table(page, "sinks-table");
+      assert.deepEqual(
+        rows.filter(([, , , role]) => role === "sink").map(([key]) => Number(key)),
+        sinks?.positions,
+      );
+    });
     assert.equal((await sent(page, "matrix")).length, asked);
   });
 
@@ -206,32 +223,27 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
 
   test("every export opens, and holds the map's numbers", async () => {
     await fresh();
-    const files: Record<string, { name: string; bytes: Buffer }> = {};
+    const files: Record<string, Buffer> = {};
     for (const format of ["png", "svg", "csv", "json"]) {
       await choose(page, "export-format", format);
       await named(page, "export").click();
-      const [message] = (await sent(page, "export")).slice(-1);
-      files[format] = { name: message?.name as string, bytes: Buffer.from(message?.bytes as number[]) };
+      files[format] = await exported(`sinks.${format}`);
     }
-    assert.deepEqual(
-      Object.values(files).map(({ name }) => name),
-      ["sinks.png", "sinks.svg", "sinks.csv", "sinks.json"],
-    );
-    const json = JSON.parse(String(files.json?.bytes));
+    const json = JSON.parse(String(files.json));
     assert.deepEqual(
       json.columnMeans.flat(2).map((mean: number) => Math.fround(mean)),
       [...MAP.columnMeans],
     );
     assert.deepEqual(json.sinks, MAP.sinks);
-    const lines = csvLines(files.csv?.bytes);
+    const lines = csvLines(files.csv);
     assert.equal(lines.length, 1 + MAP.columnMeans.length);
     const means = lines.slice(1).map((line) => Math.fround(Number(line.replace(/,[^,]*$/, "").replace(/^.*,/, ""))));
     assert.deepEqual(means, [...MAP.columnMeans]);
-    const png = PNG.sync.read(files.png?.bytes as Buffer);
+    const png = PNG.sync.read(files.png as Buffer);
     assert.equal(png.width % CODE.length, 0);
     assert.equal(png.height % 270, 0);
     await page.goto("about:blank"); // away from the panel's content policy
-    await page.setContent(String(files.svg?.bytes));
+    await page.setContent(String(files.svg));
     assert.equal(await page.locator("svg g").count(), CODE.length);
     assert.match((await page.locator("svg").textContent()) ?? "", /Attention is not an explanation/);
   });
@@ -240,16 +252,13 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
     await fresh();
     await choose(page, "export-scope", "head");
     await named(page, "export").click();
-    assert.match((await named(page, "message").textContent()) ?? "", /Open a head in the grid first/);
+    await says(named(page, "message"), /Open a head in the grid first/);
     await open(HEAD);
-    await page.waitForTimeout(200);
     await choose(page, "export-format", "csv");
     await named(page, "export").click();
-    const [message] = (await sent(page, "export")).slice(-1);
-    const lines = csvLines(Buffer.from(message?.bytes as number[]));
+    const lines = csvLines(await exported(`sinks-layer-${HEAD.layer}-head-${HEAD.head}.csv`));
     assert.equal(lines[0], "query,key,query_token,key_token,before,after");
     assert.equal(lines.length - 1, (CODE.length * (CODE.length + 1)) / 2);
-    assert.equal(message?.name, `sinks-layer-${HEAD.layer}-head-${HEAD.head}.csv`);
   });
 
   test("by keyboard alone: to the grid, into a head, through its cells, locked, zoomed, out again", async () => {
@@ -264,16 +273,16 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
     assert.equal(await focused(), "heads");
     for (let step = 0; step < HEAD.layer; step++) await page.keyboard.press("ArrowDown");
     for (let step = 0; step < HEAD.head; step++) await page.keyboard.press("ArrowRight");
-    assert.match((await page.locator("#heads-readout").textContent()) ?? "", new RegExp(`^Layer ${HEAD.layer}, head ${HEAD.head}:`));
+    await says(page.locator("#heads-readout"), new RegExp(`^Layer ${HEAD.layer}, head ${HEAD.head}:`));
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: `Layer ${HEAD.layer}, head ${HEAD.head}`, exact: true }).waitFor();
     for (let press = 0; press < 20 && (await focused()) !== "heatmap"; press++) await page.keyboard.press("Tab");
     assert.equal(await focused(), "heatmap");
     for (const key of ["End", "ArrowDown", "ArrowDown", "Home", "ArrowRight", "Enter"]) await page.keyboard.press(key);
-    assert.match((await readout()) ?? "", /^Locked\. Query .* \(2\), key .* \(1\):/);
+    await says(readout(), /^Locked\. Query .* \(2\), key .* \(1\):/);
     await page.keyboard.press("+");
     await page.keyboard.press("Escape");
-    assert.doesNotMatch((await readout()) ?? "", /Locked/);
+    await says(readout(), /^Query/);
     await page.keyboard.press("0");
   });
 
@@ -282,17 +291,11 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
     await open(HEAD);
     await named(page, "log").click();
     await clickIn(page, "heatmap", 0.1, 0.8);
-    const before = await readout();
+    const before = await says(readout(), /^Locked\. Query/);
     await page.reload();
     await page.getByRole("heading", { name: `Layer ${HEAD.layer}, head ${HEAD.head}`, exact: true }).waitFor();
-    await page.waitForFunction(
-      (text) =>
-        (globalThis as unknown as { document: { querySelector(selector: string): { textContent: string } } }).document.querySelector(
-          "#cell-readout",
-        ).textContent === text,
-      before,
-    );
-    assert.match((await page.locator(".head .legend-title").textContent()) ?? "", /log scale/);
+    await eventually(async () => assert.equal(await readout().textContent(), before));
+    await says(legend(), /log scale/);
   });
 
   test("a typed prompt is asked for; a source without a prompt answers in a sentence", async () => {
@@ -300,37 +303,31 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
     await choose(page, "source", "typed");
     await named(page, "typed").locator("textarea").fill("one two three");
     await named(page, "show").click();
-    await page.waitForTimeout(100);
-    assert.match((await named(page, "label").textContent()) ?? "", /^Typed prompt/);
-    assert.equal(await named(page, "tokens").locator("span").count(), 5);
+    await says(named(page, "label"), /^Typed prompt/);
+    await eventually(async () => assert.equal(await named(page, "tokens").locator("span").count(), 5));
     await choose(page, "source", "chat");
-    await page.waitForTimeout(100);
+    await says(named(page, "message"), /^The chat has no turn yet\.$/);
     assert.deepEqual(
       (await sent(page, "open")).map(({ source }) => source),
       [{ kind: "typed", text: "one two three" }, { kind: "chat" }],
     );
-    assert.equal(await named(page, "message").textContent(), "The chat has no turn yet.");
   });
 
   test("a prompt of 4096 tokens: text by the window, pooled cells, detail on zoom, the newest wish wins", async () => {
     await fresh({ case: "long" });
     assert.equal(await named(page, "tokens").locator("span").count(), 1024);
     await named(page, "later").click();
-    assert.match((await page.locator(".strip").textContent()) ?? "", /Tokens 1024 to 2047 of 4096/);
+    await says(page.locator(".strip"), /Tokens 1024 to 2047 of 4096/);
     await openHead(page, 8, 4, 32, 32);
-    await page.waitForFunction(() =>
-      /8 × 8 tokens/.test(
-        (globalThis as unknown as { document: { querySelector(selector: string): { textContent: string } } }).document.querySelector(
-          ".head [role=status]",
-        ).textContent,
-      ),
-    );
+    await says(hint(), /8 × 8 tokens/);
     for (let press = 0; press < 3; press++) await named(page, "zoom-in").click();
-    await page.waitForTimeout(400);
-    const wishes = (await sent(page, "matrix")) as { params: { rows: number[] } }[];
-    assert.deepEqual(wishes.at(-1)?.params.rows, [1792, 2304]);
-    assert.ok(wishes.length <= 4, `${wishes.length} tiles were asked for`);
-    assert.doesNotMatch((await page.locator(".head [role=status]").textContent()) ?? "", /8 × 8/);
+    const wishes = () => sent(page, "matrix") as Promise<{ params: { rows: number[] } }[]>;
+    await eventually(async () => {
+      assert.deepEqual((await wishes()).at(-1)?.params.rows, [1792, 2304]);
+      assert.doesNotMatch((await hint().textContent()) ?? "", /8 × 8/);
+    });
+    const { length } = await wishes();
+    assert.ok(length <= 4, `${length} tiles were asked for`);
   });
 
   test("one token, no sinks, no prompt, a failure: each is a sentence", async () => {
@@ -338,14 +335,13 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
     assert.equal(await named(page, "tokens").locator("span").count(), 1);
     await openHead(page, 3, 0);
     await moveIn(page, "heatmap", 0.5, 0.5);
-    await page.waitForTimeout(100);
-    assert.match((await readout()) ?? "", /^Query “x” \(0\), key “x” \(0\): 1\.000/);
+    await says(readout(), /^Query “x” \(0\), key “x” \(0\): 1\.000/);
     await fresh({ case: "no-sinks" });
-    assert.match((await page.locator(".tables").textContent()) ?? "", /there is nothing to calibrate in this prompt/);
+    await says(page.locator(".tables"), /there is nothing to calibrate in this prompt/);
     await fresh({ case: "empty" });
-    assert.match((await named(page, "message").textContent()) ?? "", /There is no completion yet/);
+    await says(named(page, "message"), /There is no completion yet/);
     await fresh({ case: "failed" });
-    assert.match((await named(page, "message").textContent()) ?? "", /The engine stopped/);
+    await says(named(page, "message"), /The engine stopped/);
   });
 
   test("it always says that attention is not an explanation", async () => {
@@ -359,8 +355,8 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
     test(`accessible in ${theme}, nothing broken on the way`, async () => {
       await fresh({ theme });
       await open(HEAD);
-      await page.getByText("All heads as a table").click();
-      await page.waitForTimeout(300);
+      await headsTable();
+      await drawn(page);
       await bed.screenshot(page, `sinks-${theme}`);
       assert.deepEqual(await axe(page.locator("body")), []);
       assert.deepEqual(problems(page), []);
@@ -369,9 +365,8 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
 
   test("changing the theme repaints what is on screen", async () => {
     await fresh({ theme: "dark" });
-    const dark = await pixel(page, "heads", 0.5, 0.5);
+    await gridShows("dark");
     await page.evaluate(() => (globalThis as unknown as { fixture: { theme(kind: string): void } }).fixture.theme("light"));
-    await page.waitForTimeout(150);
-    assert.notDeepEqual(await pixel(page, "heads", 0.5, 0.5), dark);
+    await gridShows("light");
   });
 });
