@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
+import { eventually } from "../panels/driver.js";
 import { Driver, textOf } from "./driver.js";
 import { type ModelServer, serveModel } from "./model-server.js";
 import { missing, vsix } from "./vsix.js";
@@ -37,7 +38,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
   });
 
   it("the status bar says that no model is chosen", async () => {
-    assert.match(await textOf(driver.status()), /choose a model/);
+    await driver.status(/choose a model/).waitFor();
   });
 
   it("the walkthrough has its three steps", async () => {
@@ -109,7 +110,7 @@ describe("first run", { skip: missing, concurrency: 1 }, () => {
   it("the record says what happened", async () => {
     await driver.command("ACT: Why Did Nothing Appear?");
     await driver.page.locator('.tab.active[data-resource-name*="Why did nothing"]').waitFor();
-    assert.match(await driver.editorText(), /shown/);
+    await eventually(async () => assert.match(await driver.editorText(), /shown/));
     await driver.screenshot("record");
   });
 });

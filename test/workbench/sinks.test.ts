@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
 import { axe } from "../panels/axe.js";
+import { eventually, says } from "../panels/driver.js";
 import { Driver, textOf } from "./driver.js";
 import { missing, vsix } from "./vsix.js";
 
@@ -143,7 +144,7 @@ describe("sinks in the workbench", { skip: missing, concurrency: 1 }, () => {
       await named("stage").locator(`vscode-option[value="${stage}"]`).click();
       await driver.screenshot(stage);
     }
-    assert.match(await textOf(view().locator(".head .legend-title")), /After minus before, log scale/);
+    await says(view().locator(".head .legend-title"), /After minus before, log scale/);
   });
 
   it("is accessible inside the workbench", async () => {
@@ -153,12 +154,10 @@ describe("sinks in the workbench", { skip: missing, concurrency: 1 }, () => {
   it("marks the sinks in the file, and takes the marks away", async () => {
     await named("average").click();
     await named("decorate").click();
-    await driver.page.waitForTimeout(800);
-    assert.ok((await decorated()) > 0, "sinks are marked");
+    await eventually(async () => assert.ok((await decorated()) > 0, "sinks are marked"));
     await driver.screenshot("decorated");
     await named("decorate").click();
-    await driver.page.waitForTimeout(500);
-    assert.equal(await decorated(), 0);
+    await eventually(async () => assert.equal(await decorated(), 0));
   });
 
   it("a killed engine: the next head is read all the same", async () => {
