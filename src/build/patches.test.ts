@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fs from "node:fs/promises";
-import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import { temporaryFolder } from "../store/temporary-fixture.js";
 import { applyPatchList, PATCH_SET_HEADER, readPatchList, type Tree, type TreePlace } from "./patches.js";
 
 const UPSTREAM: Record<string, string> = { "src/graph.cpp": "one\ntwo\nthree\nfour\nfive\n", "src/other.cpp": "other\n" };
@@ -19,7 +19,7 @@ const PATCH = `Reason: a call site.
 `;
 
 async function setUp() {
-  const base = await fs.mkdtemp(path.join(os.tmpdir(), "act-patches-"));
+  const base = temporaryFolder("patches");
   const write = async (file: string, text: string) => {
     await fs.mkdir(path.dirname(path.join(base, file)), { recursive: true });
     await fs.writeFile(path.join(base, file), text);

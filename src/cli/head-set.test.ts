@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
+import { temporaryFolder } from "../store/temporary-fixture.js";
 import { calibrationOf } from "./head-set.js";
 
 const model = { layers: 30, heads: 9, sha256: "abc", name: "SmolLM2" };
@@ -17,11 +17,7 @@ const set = {
     [5, 0],
   ],
 };
-let folder: string;
-before(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), "act-heads-"));
-});
-after(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder("heads");
 
 const file = async (content: unknown) => {
   const name = path.join(folder, "set.json");

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { buildGguf, tinyLlama } from "../core/gguf-fixture.js";
 import { ActError } from "../protocol/errors.js";
 import { quarantine } from "../store/quarantine.js";
+import { temporaryFolder } from "../store/temporary-fixture.js";
 import { preflight, readModelHeader } from "./preflight.js";
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), "act-preflight-"));
+const folder = temporaryFolder("preflight");
 process.env.ACT_CACHE = path.join(folder, "cache");
 
 function write(name: string, content: Uint8Array | string): string {

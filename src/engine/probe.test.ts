@@ -1,17 +1,16 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import { test } from "node:test";
+import { temporaryFolder } from "../store/temporary-fixture.js";
 import { probeBackend } from "./probe.js";
 
 test("a device whose check ends its process is asked again without our kernels; one without a check does not work", async (t) => {
-  const folder = await mkdtemp(path.join(tmpdir(), "act-probe-"));
+  const folder = temporaryFolder("probe");
   const entry = process.argv[1];
-  t.after(async () => {
+  t.after(() => {
     process.argv[1] = entry ?? "";
-    await rm(folder, { recursive: true });
   });
   const stub = path.join(folder, "engine.mjs");
   await writeFile(

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { temporaryFolder } from "../store/temporary-fixture.js";
 import { onBattery } from "./battery.js";
 import { checkMemory, EngineRegistry } from "./memory.js";
 
-const folder = () => mkdtempSync(join(tmpdir(), "act-registry-"));
+const folder = () => temporaryFolder("registry");
 
 /** A file of any length that takes no room. */
 function sparse(bytes: number): string {

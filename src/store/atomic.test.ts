@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import fs from "node:fs/promises";
-import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { ActError } from "../protocol/errors.js";
 import { storeError, writeFileAtomic } from "./atomic.js";
 import { cacheFolder } from "./cache-folder.js";
+import { temporaryFolder } from "./temporary-fixture.js";
 
 test("the file is there whole, the folder is created, nothing else is left", async () => {
-  const folder = await fs.mkdtemp(path.join(os.tmpdir(), "act-atomic-"));
+  const folder = temporaryFolder("atomic");
   const file = path.join(folder, "sub", "a.json");
   await writeFileAtomic(file, "one");
   await writeFileAtomic(file, "two");
@@ -17,7 +17,7 @@ test("the file is there whole, the folder is created, nothing else is left", asy
 });
 
 test("a target that cannot be written keeps what is there, as a sentence", async () => {
-  const folder = await fs.mkdtemp(path.join(os.tmpdir(), "act-atomic-"));
+  const folder = temporaryFolder("atomic");
   await fs.writeFile(path.join(folder, "plain"), "x");
   await assert.rejects(
     writeFileAtomic(path.join(folder, "plain", "a"), "y"),

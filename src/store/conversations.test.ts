@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import fs from "node:fs/promises";
-import os from "node:os";
 import path from "node:path";
 import { describe, it } from "node:test";
 import type { Conversation } from "../protocol/chat.js";
 import { ConversationStore } from "./conversations.js";
+import { temporaryFolder } from "./temporary-fixture.js";
 
 const conversation = (id: string, updated: number): Conversation => ({
   schema: 1,
@@ -20,13 +20,11 @@ const conversation = (id: string, updated: number): Conversation => ({
   ],
 });
 
-async function store(): Promise<ConversationStore> {
-  return new ConversationStore(path.join(await fs.mkdtemp(path.join(os.tmpdir(), "act-conversations-")), "chat"));
-}
+const store = () => new ConversationStore(path.join(temporaryFolder("conversations"), "chat"));
 
 describe("the store of conversations", () => {
   it("gives back what was saved, newest first, and an interrupted answer as stopped", async () => {
-    const one = await store();
+    const one = store();
     await one.save(conversation("a", 1));
     await one.save(conversation("b", 2));
     const { conversations, damaged } = await one.list();
@@ -40,12 +38,12 @@ describe("the store of conversations", () => {
     assert.equal(conversations[0]?.turns[0]?.answers[0]?.text, "be");
   });
   it("keeps the last of many writes", async () => {
-    const one = await store();
+    const one = store();
     await Promise.all(Array.from({ length: 20 }, (_, i) => one.save({ ...conversation("a", i), title: `title ${i}` })));
     assert.equal((await one.list()).conversations[0]?.title, "title 19");
   });
   it("is not stopped by a damaged file, and leaves it there", async () => {
-    const one = await store();
+    const one = store();
     await one.save(conversation("a", 1));
     await fs.writeFile(path.join(one.folder, "broken.json"), '{"schema":1,');
     await fs.writeFile(path.join(one.folder, "other.json"), JSON.stringify(conversation("a", 3)));
@@ -55,7 +53,7 @@ describe("the store of conversations", () => {
     await fs.access(path.join(one.folder, "broken.json"));
   });
   it("deletes, and never leaves its folder", async () => {
-    const one = await store();
+    const one = store();
     await one.save(conversation("a", 1));
     await one.delete("a");
     assert.deepEqual((await one.list()).conversations, []);

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import fs from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
-import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { ActError } from "../protocol/errors.js";
 import { loadMtBench, loadTask } from "./data.js";
 import { fetchHubData, HUB_SOURCES, type HubSource } from "./hub-data.js";
+import { temporaryFolder } from "./temporary-fixture.js";
 
 const COMMIT = "a".repeat(40);
 const line = (text: string, label: unknown) => `${JSON.stringify({ text, label, label_text: "x" })}\n`;
@@ -31,7 +31,7 @@ async function withHub(
       .end(request.method === "HEAD" ? undefined : content);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const root = await fs.mkdtemp(path.join(os.tmpdir(), "act-data-"));
+  const root = temporaryFolder("data");
   try {
     await use(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, path.join(root, "data", "sst2"), requests);
   } finally {
@@ -110,7 +110,7 @@ test("what cannot be had is a sentence", async () => {
 });
 
 test("data from a folder, from ACT_DATA, from a task file", async () => {
-  const root = await fs.mkdtemp(path.join(os.tmpdir(), "act-data-"));
+  const root = temporaryFolder("data");
   await fs.mkdir(path.join(root, "sst2"));
   await fs.writeFile(path.join(root, "sst2", "train.jsonl"), line("a", 0));
   await fs.writeFile(path.join(root, "sst2", "test.jsonl"), line("b", 1));

@@ -3,11 +3,11 @@ import { createHash } from "node:crypto";
 import fs from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
-import os from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 import type { ActError, ErrorCode } from "../protocol/errors.js";
 import { type DownloadOptions, discardDownload, download } from "./download.js";
+import { temporaryFolder } from "./temporary-fixture.js";
 
 const CONTENT = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7919 + (i >> 8)) & 0xff));
 const SHA256 = createHash("sha256").update(CONTENT).digest("hex");
@@ -60,9 +60,7 @@ async function serve(behaviour: Behaviour) {
   return { url, requests, behaviour };
 }
 
-async function target(): Promise<string> {
-  return path.join(await fs.mkdtemp(path.join(os.tmpdir(), "act-download-")), "model.gguf");
-}
+const target = () => path.join(temporaryFolder("download"), "model.gguf");
 
 const quick = { sha256: SHA256, retryDelayMs: 1, stallMs: 5000 } satisfies Partial<DownloadOptions>;
 
@@ -79,7 +77,7 @@ const failsWith = (code: ErrorCode, message: RegExp) => (error: ActError) => {
 
 test("a whole file, with progress that ends at its length", async () => {
   const { url } = await serve({});
-  const file = await target();
+  const file = target();
   const seen: number[] = [];
   const result = await download({ ...quick, url: `${url}/file`, file, onProgress: (p) => seen.push(p.receivedBytes) });
   assert.deepEqual(result, { bytes: CONTENT.length, sha256: SHA256 });
@@ -93,7 +91,7 @@ test("a whole file, with progress that ends at its length", async () => {
 
 test("a connection cut twice is taken up where it broke", async () => {
   const { url, requests } = await serve({ cut: [100_000, 50_000] });
-  const file = await target();
+  const file = target();
   await download({ ...quick, url: `${url}/file`, file });
   assert.equal(requests.length, 3);
   assert.equal(requests[0], undefined);
@@ -103,7 +101,7 @@ test("a connection cut twice is taken up where it broke", async () => {
 
 test("paused and gone on with by a later call", async () => {
   const { url, requests, behaviour } = await serve({ stallAfter: 120_000 });
-  const file = await target();
+  const file = target();
   const pause = new AbortController();
   const paused = download({
     ...quick,
@@ -123,7 +121,7 @@ test("paused and gone on with by a later call", async () => {
 
 test("a cancelled download leaves nothing after it was discarded", async () => {
   const { url } = await serve({ cut: [1000] });
-  const file = await target();
+  const file = target();
   await assert.rejects(download({ ...quick, url: `${url}/file`, file, retries: 0 }), failsWith("download", /broke off.*kept/));
   await discardDownload(file);
   assert.deepEqual(await fs.readdir(path.dirname(file)), []);
@@ -132,7 +130,7 @@ test("a cancelled download leaves nothing after it was discarded", async () => {
 test("a file that changed on the server is taken from the start", async () => {
   const old = Buffer.alloc(CONTENT.length, 1);
   const { url, behaviour } = await serve({ content: old, etag: '"old"', cut: [90_000] });
-  const file = await target();
+  const file = target();
   await assert.rejects(download({ ...quick, url: `${url}/file`, file, retries: 0 }));
   Object.assign(behaviour, { content: CONTENT, etag: '"new"' });
   await download({ ...quick, url: `${url}/file`, file });
@@ -141,7 +139,7 @@ test("a file that changed on the server is taken from the start", async () => {
 
 test("a file that became shorter on the server is taken from the start", async () => {
   const { url, behaviour } = await serve({ content: Buffer.concat([CONTENT, CONTENT]), cut: [CONTENT.length + 10] });
-  const file = await target();
+  const file = target();
   await assert.rejects(download({ ...quick, url: `${url}/file`, file, retries: 0 }));
   behaviour.content = CONTENT; // with the same ETag: a broken server, noticed by the range
   await download({ ...quick, url: `${url}/file`, file });
@@ -151,7 +149,7 @@ test("a file that became shorter on the server is taken from the start", async (
 test("servers without ranges or without a validator: from the start, still right", async () => {
   for (const behaviour of [{ ranges: false }, { etag: null }]) {
     const { url } = await serve({ ...behaviour, cut: [150_000] });
-    const file = await target();
+    const file = target();
     await download({ ...quick, url: `${url}/file`, file });
     await assertComplete(file);
   }
@@ -159,14 +157,14 @@ test("servers without ranges or without a validator: from the start, still right
 
 test("a wrong hash is a sentence, and nothing stays", async () => {
   const { url } = await serve({ content: Buffer.from("something else") });
-  const file = await target();
+  const file = target();
   await assert.rejects(download({ ...quick, url: `${url}/file`, file }), failsWith("download", /sha256/));
   assert.deepEqual(await fs.readdir(path.dirname(file)), []);
 });
 
 test("an earlier file stays when its replacement fails", async () => {
   const { url } = await serve({ content: Buffer.from("damaged") });
-  const file = await target();
+  const file = target();
   await fs.writeFile(file, "good");
   await assert.rejects(download({ ...quick, url: `${url}/file`, file }));
   assert.equal(await fs.readFile(file, "utf8"), "good");
@@ -174,28 +172,28 @@ test("an earlier file stays when its replacement fails", async () => {
 
 test("404 fails at once; 503 is tried again", async () => {
   const missing = await serve({ status: 404 });
-  await assert.rejects(download({ ...quick, url: `${missing.url}/file`, file: await target() }), failsWith("download", /404/));
+  await assert.rejects(download({ ...quick, url: `${missing.url}/file`, file: target() }), failsWith("download", /404/));
   assert.equal(missing.requests.length, 1);
   const busy = await serve({ status: 503 });
-  await assert.rejects(download({ ...quick, url: `${busy.url}/file`, file: await target(), retries: 2 }), failsWith("download", /503/));
+  await assert.rejects(download({ ...quick, url: `${busy.url}/file`, file: target(), retries: 2 }), failsWith("download", /503/));
   assert.equal(busy.requests.length, 3);
 });
 
 test("a redirect is followed, but not to an unsafe address", async () => {
   const { url, behaviour } = await serve({ redirect: "/moved" });
-  const file = await target();
+  const file = target();
   await download({ ...quick, url: `${url}/file`, file });
   await assertComplete(file);
   behaviour.redirect = undefined;
-  await assert.rejects(download({ ...quick, url: "http://example.invalid/x", file: await target() }), failsWith("download", /only https/));
-  await assert.rejects(download({ ...quick, url: "file:///etc/passwd", file: await target() }), failsWith("download", /only https/));
+  await assert.rejects(download({ ...quick, url: "http://example.invalid/x", file: target() }), failsWith("download", /only https/));
+  await assert.rejects(download({ ...quick, url: "file:///etc/passwd", file: target() }), failsWith("download", /only https/));
 });
 
 test("a silent server is given up", async () => {
   const { url } = await serve({ stallAfter: 10 });
   const started = performance.now();
   await assert.rejects(
-    download({ ...quick, url: `${url}/file`, file: await target(), stallMs: 300, retries: 1 }),
+    download({ ...quick, url: `${url}/file`, file: target(), stallMs: 300, retries: 1 }),
     failsWith("download", /nothing arrived/),
   );
   assert.ok(performance.now() - started < 5000);
@@ -204,7 +202,7 @@ test("a silent server is given up", async () => {
 test("a file that is too long is refused, announced or not", async () => {
   for (const hideLength of [false, true]) {
     const { url } = await serve({ hideLength });
-    const file = await target();
+    const file = target();
     await assert.rejects(download({ ...quick, url: `${url}/file`, file, maxBytes: 1000 }), failsWith("download", /1000/));
     assert.deepEqual(await fs.readdir(path.dirname(file)), []);
   }
@@ -212,14 +210,14 @@ test("a file that is too long is refused, announced or not", async () => {
 
 test("a place that cannot be written is a sentence", async () => {
   const { url } = await serve({});
-  const folder = path.dirname(await target());
+  const folder = path.dirname(target());
   await fs.writeFile(path.join(folder, "plain"), "");
   await assert.rejects(download({ ...quick, url: `${url}/file`, file: path.join(folder, "plain", "x") }), failsWith("store", /plain/));
 });
 
 test("two downloads of one file at once: one does it, both succeed", async () => {
   const { url } = await serve({});
-  const file = await target();
+  const file = target();
   const both = await Promise.all([download({ ...quick, url: `${url}/file`, file }), download({ ...quick, url: `${url}/file`, file })]);
   assert.deepEqual(
     both.map((result) => result.sha256),

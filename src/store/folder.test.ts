@@ -1,15 +1,14 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import fs from "node:fs/promises";
-import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { writeFileAtomic } from "./atomic.js";
 import { makeFolder } from "./folder.mjs";
+import { temporaryFolder } from "./temporary-fixture.js";
 
-test("folders are made with those above them, twice without harm", async (t) => {
-  const base = await fs.mkdtemp(path.join(os.tmpdir(), "act-folder-"));
-  t.after(() => fs.rm(base, { recursive: true, force: true }));
+test("folders are made with those above them, twice without harm", async () => {
+  const base = temporaryFolder("folder");
   const deep = path.join(base, "a", "b", "c");
   await makeFolder(deep);
   await makeFolder(deep);

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import fs from "node:fs/promises";
-import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import type { ActError } from "../protocol/errors.js";
 import { checkHeadSet, findHeadSet, HeadSetHistory, parseHeadSet, readHeadSet, readPublishedHeadSets, writeHeadSet } from "./head-sets.js";
+import { temporaryFolder } from "./temporary-fixture.js";
 
 const minimal = {
   schema: 1,
@@ -15,7 +15,6 @@ const minimal = {
   ],
 };
 const parse = (change: object) => parseHeadSet(JSON.stringify({ ...minimal, ...change }), "x.json");
-const folder = () => fs.mkdtemp(path.join(os.tmpdir(), "act-heads-"));
 const refused = (message: RegExp) => (error: ActError) => {
   assert.equal(error.code, "head-set");
   assert.match(error.message, message);
@@ -65,14 +64,14 @@ test("another shape is refused, another file of the same shape is a warning", ()
 });
 
 test("written and read back; a missing file is a sentence", async () => {
-  const file = path.join(await folder(), "deep", "set.json");
+  const file = path.join(temporaryFolder("heads"), "deep", "set.json");
   await writeHeadSet(file, parse({}));
   assert.deepEqual(await readHeadSet(file), parse({}));
   await assert.rejects(readHeadSet(`${file}.gone`), refused(/does not exist/));
 });
 
 test("published lists are found by name, files by path, anything else names what there is", async () => {
-  const data = await folder();
+  const data = temporaryFolder("heads");
   const published = {
     name: "m/classification",
     model: "M",
@@ -91,13 +90,13 @@ test("published lists are found by name, files by path, anything else names what
   assert.deepEqual((await findHeadSet(file, data)).heads, minimal.heads);
   await assert.rejects(findHeadSet("m/other", data), refused(/bundled name \(m\/classification\)/));
   await assert.rejects(findHeadSet("m/other", null), refused(/none/));
-  assert.deepEqual(await readPublishedHeadSets(await folder()), []);
+  assert.deepEqual(await readPublishedHeadSets(temporaryFolder("heads")), []);
   await fs.writeFile(path.join(data, "published_heads.json"), "{");
   await assert.rejects(readPublishedHeadSets(data), (error: ActError) => error.code === "data");
 });
 
 test("the history keeps every set, skips damaged ones by name, and knows what is in force", async () => {
-  const history = new HeadSetHistory(await folder());
+  const history = new HeadSetHistory(temporaryFolder("heads"));
   assert.deepEqual(await history.list(), { sets: [], damaged: [] });
   const first = await history.save(parse({ name: "one" }));
   const second = await history.save(parse({ name: "two" }));

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import fs from "node:fs/promises";
-import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import type { ActError } from "../protocol/errors.js";
 import { Journal, readJournal } from "./journal.js";
+import { temporaryFolder } from "./temporary-fixture.js";
 
 const header = { kind: "calibrate", model: { name: "M", sha256: "a".repeat(64) }, version: "1", options: { seed: 1, tasks: ["sst2"] } };
-const place = async () => path.join(await fs.mkdtemp(path.join(os.tmpdir(), "act-journal-")), "run.jsonl");
+const place = () => path.join(temporaryFolder("journal"), "run.jsonl");
 
 test("what was appended is there, in order, and a resumed run goes on behind it", async () => {
-  const file = await place();
+  const file = place();
   const first = await Journal.open(file, header, { resume: false });
   await Promise.all([first.journal.append([{ i: 0 }, { i: 1 }]), first.journal.append([{ i: 2, text: "zwölf\n\u2028" }])]);
   await first.journal.close();
@@ -23,7 +23,7 @@ test("what was appended is there, in order, and a resumed run goes on behind it"
 });
 
 test("cut at any byte, at most the last batch is lost and the run goes on", async () => {
-  const file = await place();
+  const file = place();
   const { journal } = await Journal.open(file, header, { resume: false });
   for (let i = 0; i < 5; i++) await journal.append([{ i }]);
   await journal.close();
@@ -44,7 +44,7 @@ test("cut at any byte, at most the last batch is lost and the run goes on", asyn
 });
 
 test("a second writer is refused while the first one is at it", async () => {
-  const file = await place();
+  const file = place();
   const { journal } = await Journal.open(file, header, { resume: false });
   await assert.rejects(
     Journal.open(file, header, { resume: true }),
@@ -55,7 +55,7 @@ test("a second writer is refused while the first one is at it", async () => {
 });
 
 test("a journal of another model, version or option is refused by name and left alone", async () => {
-  const file = await place();
+  const file = place();
   await (await Journal.open(file, header, { resume: false })).journal.close();
   const before = await fs.readFile(file);
   const others: [Partial<typeof header>, RegExp][] = [
@@ -73,7 +73,7 @@ test("a journal of another model, version or option is refused by name and left 
 });
 
 test("a new run puts an earlier journal aside", async () => {
-  const file = await place();
+  const file = place();
   for (let i = 0; i < 2; i++) {
     const { journal } = await Journal.open(file, header, { resume: false });
     await journal.append([{ run: i }]);
@@ -85,7 +85,7 @@ test("a new run puts an earlier journal aside", async () => {
 });
 
 test("damage before the last line names file and line; something else is no journal", async () => {
-  const file = await place();
+  const file = place();
   const { journal } = await Journal.open(file, header, { resume: false });
   await journal.append([{ i: 0 }, { i: 1 }]);
   await journal.close();

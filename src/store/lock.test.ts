@@ -6,11 +6,10 @@ import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { tryLock, waitForLock, withLock } from "./lock.mjs";
-
-const temporary = () => fs.mkdtemp(path.join(os.tmpdir(), "act-lock-"));
+import { temporaryFolder } from "./temporary-fixture.js";
 
 test("a second taker gets nothing until the first releases", async () => {
-  const file = path.join(await temporary(), "a.lock");
+  const file = path.join(temporaryFolder("lock"), "a.lock");
   const first = await tryLock(file);
   assert.ok(first);
   assert.equal(await tryLock(file), null);
@@ -22,7 +21,7 @@ test("a second taker gets nothing until the first releases", async () => {
 });
 
 test("the lock of a dead process is taken over by exactly one of many", async () => {
-  const file = path.join(await temporary(), "a.lock");
+  const file = path.join(temporaryFolder("lock"), "a.lock");
   const child = fork("-e", [], { execPath: process.execPath, execArgv: ["-e", "process.exit(0)"], stdio: "ignore" });
   await once(child, "exit");
   for (let round = 0; round < 100; round++) {
@@ -35,7 +34,7 @@ test("the lock of a dead process is taken over by exactly one of many", async ()
 });
 
 test("a lock of another machine counts as held until it was not renewed for a minute", async () => {
-  const file = path.join(await temporary(), "a.lock");
+  const file = path.join(temporaryFolder("lock"), "a.lock");
   await fs.writeFile(file, JSON.stringify({ pid: 1, host: "elsewhere", token: "x" }));
   assert.equal(await tryLock(file), null);
   const old = new Date(Date.now() - 120_000);
@@ -46,7 +45,7 @@ test("a lock of another machine counts as held until it was not renewed for a mi
 });
 
 test("withLock runs one at a time and releases after a failure", async () => {
-  const file = path.join(await temporary(), "a.lock");
+  const file = path.join(temporaryFolder("lock"), "a.lock");
   let inside = 0;
   const work = () =>
     withLock(file, async () => {
@@ -63,7 +62,7 @@ test("withLock runs one at a time and releases after a failure", async () => {
 });
 
 test("waiting ends when it is aborted", async () => {
-  const file = path.join(await temporary(), "a.lock");
+  const file = path.join(temporaryFolder("lock"), "a.lock");
   const lock = await tryLock(file);
   const waiting = waitForLock(file, { signal: AbortSignal.timeout(50) });
   await assert.rejects(waiting, { name: "TimeoutError" });

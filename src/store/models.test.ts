@@ -3,10 +3,9 @@ import { createHash } from "node:crypto";
 import fs from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
-import os from "node:os";
-import path from "node:path";
 import { test } from "node:test";
 import { askHub, downloadModel, hubUrl, type KnownModel, modelPath } from "./models.js";
+import { temporaryFolder } from "./temporary-fixture.js";
 
 const CONTENT = Buffer.from("a model, as it were");
 const SHA256 = createHash("sha256").update(CONTENT).digest("hex");
@@ -33,7 +32,7 @@ async function withHub(record: string | null, use: (endpoint: string, cache: str
     response.writeHead(302, { location: "/cdn", ...(record && { "x-linked-etag": `"${record}"`, "x-linked-size": CONTENT.length }) }).end();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const cache = await fs.mkdtemp(path.join(os.tmpdir(), "act-models-"));
+  const cache = temporaryFolder("models");
   try {
     await use(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, cache, requests);
   } finally {

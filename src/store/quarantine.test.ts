@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import fs from "node:fs/promises";
-import os from "node:os";
 import path from "node:path";
 import { beforeEach, test } from "node:test";
 import type { ActError } from "../protocol/errors.js";
 import { assertNotQuarantined, quarantine, releaseFromQuarantine } from "./quarantine.js";
+import { temporaryFolder } from "./temporary-fixture.js";
 
 let file: string;
 beforeEach(async () => {
-  const folder = await fs.mkdtemp(path.join(os.tmpdir(), "act-quarantine-"));
+  const folder = temporaryFolder("quarantine");
   process.env.ACT_CACHE = path.join(folder, "cache");
   file = path.join(folder, "model.gguf");
   await fs.writeFile(file, "GGUF");

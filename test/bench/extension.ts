@@ -2,15 +2,13 @@
  * What the extension costs (issue 5, section 4), measured in one run: `node src/build/run.mjs bench extension`. Shares and ratios carry over to
  * other machines; the absolute numbers are this machine's.
  */
-import { mkdtempSync, readFileSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { statSync } from "node:fs";
 import type { BuildContext } from "../../src/build/context.js";
 import { ensureDefaultModel } from "../../src/build/model.js";
 import { packageExtension } from "../../src/build/package.js";
 import { quantile } from "../../src/core/bench-statistics.js";
 import type { HostFigures } from "../host/bench-suite.js";
-import { runHostSuite } from "../host/run.js";
+import { figuresOf } from "../host/run.js";
 
 export interface ExtensionFigures {
   activationMs: number;
@@ -25,15 +23,10 @@ export interface ExtensionFigures {
 
 export async function run(context: BuildContext): Promise<ExtensionFigures> {
   const model = await ensureDefaultModel(context.cache);
-  const out = join(mkdtempSync(join(tmpdir(), "act-bench-")), "figures.json");
-  const { results } = await runHostSuite({
+  const host = await figuresOf<HostFigures>({
     entry: "test/host/bench-suite.ts",
-    env: { ACT_HOST_FIGURES: out },
     settings: { "act.model.path": model, "act.model.contextSize": 2048, "act.completions.maxTokens": 12, "act.chat.maxTokens": 400 },
   });
-  const failed = results.find((r) => r.error);
-  if (failed) throw new Error(`${failed.name}: ${failed.error}`);
-  const host = JSON.parse(readFileSync(out, "utf8")) as HostFigures;
   const { file } = await packageExtension(context, "native");
   const overhead = host.suggestions.map((s) => s.rpcMs + s.hostMs);
   const [idle, busy] = [quantile(host.typingMs.idle, 0.5), quantile(host.typingMs.busy, 0.5)];

@@ -1,10 +1,7 @@
 /** Memory of host and engine over time: `ACT_SOAK_MINUTES=60 node src/build/run.mjs bench soak`. */
-import { mkdtempSync, readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { BuildContext } from "../../src/build/context.js";
 import { ensureDefaultModel } from "../../src/build/model.js";
-import { runHostSuite } from "../host/run.js";
+import { figuresOf } from "../host/run.js";
 import type { SoakSample } from "../host/soak-suite.js";
 
 export interface SoakFigures {
@@ -18,10 +15,9 @@ export interface SoakFigures {
 
 export async function run(context: BuildContext): Promise<SoakFigures> {
   const minutes = Number(process.env.ACT_SOAK_MINUTES ?? 60);
-  const out = join(mkdtempSync(join(tmpdir(), "act-soak-")), "samples.json");
-  const { results } = await runHostSuite({
+  const samples = await figuresOf<SoakSample[]>({
     entry: "test/host/soak-suite.ts",
-    env: { ACT_HOST_FIGURES: out, ACT_SOAK_MINUTES: String(minutes), ACT_HOST_TEST_LIMIT_MS: String(minutes * 60_000 + 300_000) },
+    env: { ACT_SOAK_MINUTES: String(minutes), ACT_HOST_TEST_LIMIT_MS: String(minutes * 60_000 + 300_000) },
     settings: {
       "act.model.path": await ensureDefaultModel(context.cache),
       "act.model.contextSize": 2048,
@@ -29,9 +25,6 @@ export async function run(context: BuildContext): Promise<SoakFigures> {
       "act.completions.maxTokens": 16,
     },
   });
-  const failed = results.find((r) => r.error);
-  if (failed) throw new Error(`${failed.name}: ${failed.error}`);
-  const samples = JSON.parse(readFileSync(out, "utf8")) as SoakSample[];
   const early = samples[Math.max(1, Math.floor(samples.length / 10))];
   const last = samples.at(-1);
   if (!early || !last) throw new Error("nothing was measured");

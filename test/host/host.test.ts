@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { findBrowser } from "../../src/build/workbench.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
+import { temporaryFolder } from "../../src/store/temporary-fixture.js";
 import type { HostResults } from "./harness.js";
 import { runHostSuite, useServed } from "./run.js";
 
@@ -27,7 +27,7 @@ describe("in the extension host", { skip: missing }, () => {
   });
 
   it("Restricted Mode", async (t) => {
-    const workspace = mkdtempSync(join(tmpdir(), "act-hostile-"));
+    const workspace = temporaryFolder("hostile");
     mkdirSync(join(workspace, ".vscode"));
     const hostile = {
       "act.model.path": "/hostile/model.gguf",
@@ -41,10 +41,10 @@ describe("in the extension host", { skip: missing }, () => {
   });
 
   it("a crash of the extension host fails the run", async () => {
-    await assert.rejects(runHostSuite({ entry: "test/host/crash-suite.ts" }), /ended after 1 of 2 tests/);
+    await assert.rejects(runHostSuite({ entry: "test/host/crash-suite.ts", scratch: temporaryFolder("host") }), /ended after 1 of 2 tests/);
   });
 
   it("a run without a test fails", async () => {
-    await assert.rejects(runHostSuite({ entry: "test/host/empty-suite.ts" }), /no test/);
+    await assert.rejects(runHostSuite({ entry: "test/host/empty-suite.ts", scratch: temporaryFolder("host") }), /no test/);
   });
 });

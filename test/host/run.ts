@@ -12,6 +12,8 @@ export interface HostSuiteOptions {
   workspace?: string;
   env?: Record<string, string>;
   settings?: Record<string, unknown>;
+  /** Folder for the run's files, logs among them; default a new one that is kept only where there is something to look for. */
+  scratch?: string;
 }
 
 /**
@@ -20,7 +22,7 @@ export interface HostSuiteOptions {
  */
 export async function runHostSuite(options: HostSuiteOptions = {}): Promise<HostResults> {
   const repository = resolve(".");
-  const scratch = mkdtempSync(join(tmpdir(), "act-host-"));
+  const scratch = options.scratch ?? mkdtempSync(join(tmpdir(), "act-host-"));
   const results = join(scratch, "results.json");
   const suite = join(repository, "dist/test/host-suite.cjs");
   await build({
@@ -57,9 +59,22 @@ export async function runHostSuite(options: HostSuiteOptions = {}): Promise<Host
     throw new Error(`The extension host ended after ${read.results.length} of ${read.registered.length} tests; logs in ${scratch}`);
   // Something other than a failed test: a crash after the last one, say.
   if (failure && !read.results.some((r) => r.error)) throw new Error(`The run failed (${String(failure)}); logs in ${scratch}`);
-  // Logs are kept only where there is something to look for.
   if (!read.results.some((r) => r.error)) rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
   return read;
+}
+
+/** Runs a suite that measures. @returns the figures that it wrote */
+export async function figuresOf<T>(options: HostSuiteOptions): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), "act-bench-"));
+  const file = join(folder, "figures.json");
+  try {
+    const { results } = await runHostSuite({ ...options, env: { ...options.env, ACT_HOST_FIGURES: file } });
+    const failed = results.find((r) => r.error);
+    if (failed) throw new Error(`${failed.name}: ${failed.error}`);
+    return JSON.parse(readFileSync(file, "utf8")) as T;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 export function useServed(): boolean {

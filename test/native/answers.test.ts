@@ -1,13 +1,13 @@
 // What the uncalibrated model answers to published tasks, against an independent run (transformers on the dequantised model).
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { float32Model } from "../../src/build/dequantise.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
+import { temporaryFolder } from "../../src/store/temporary-fixture.js";
 
 const answers: Record<string, string> = JSON.parse(readFileSync("test/oracle/answers.json", "utf8"));
 const data = process.env.ACT_DATA ?? path.resolve("../shared/data");
@@ -18,7 +18,7 @@ const ITEMS = process.env.ACT_LONG ? 150 : 30;
 for (const [task, digits] of Object.entries(answers))
   test(`${task}: float32 answers are those of an independent run, item by item`, { skip, timeout: 600_000 }, async () => {
     const expected = [...digits.slice(0, ITEMS)].map(Number);
-    const out = mkdtempSync(path.join(tmpdir(), "act-answers-"));
+    const out = temporaryFolder("answers");
     const model = await float32Model(process.env.ACT_MODEL || modelPath(DEFAULT_MODEL));
     const options = ["--task", task, "--split", "test", "--limit", `${expected.length}`, "--model", model, "--cache-type", "f32"];
     execFileSync(process.execPath, ["src/cli/act.mjs", "evaluate", ...options, "--threads", "2", "--data", data, "--out", out], {
@@ -31,5 +31,4 @@ for (const [task, digits] of Object.entries(answers))
       .filter(({ type }) => type === "item")
       .map(({ off }: { off: { scores: number[] } }) => off.scores.indexOf(Math.max(...off.scores)));
     assert.deepEqual(given, expected);
-    rmSync(out, { recursive: true });
   });

@@ -1,17 +1,18 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { Locator } from "playwright-core";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
+import { temporaryFolder } from "../../src/store/temporary-fixture.js";
+import { eventually } from "../panels/driver.js";
 import { Driver, textOf } from "./driver.js";
 import { missing, vsix } from "./vsix.js";
 
 /** A head set that fits the default model: every fourth head of the layers that may be calibrated. */
 function headSetFile(): string {
   const heads = Array.from({ length: 27 * 9 }, (_, i) => [2 + Math.floor(i / 9), i % 9]).filter((_, i) => i % 4 === 0);
-  const file = join(tmpdir(), `act-heads-${process.pid}.json`);
+  const file = join(temporaryFolder("heads"), "heads.json");
   writeFileSync(file, JSON.stringify({ schema: 1, name: "test", model: { layers: 30, heads: 9 }, heads }));
   return file;
 }
@@ -87,10 +88,11 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
     await driver.page.locator(".monaco-diff-editor").waitFor({ state: "detached" });
     await driver.page.locator('.tab.active[data-resource-name="greet.py"]').waitFor();
     await driver.page.keyboard.press("Control+s");
-    await driver.page.waitForTimeout(1000);
-    const file = readFileSync(join(driver.folder, "greet.py"), "utf8");
-    assert.notEqual(file, 'def greet(name):\n    print("Hello " + name)\n');
-    assert.equal(file.match(/def greet/g)?.length, 1, "the function is replaced, not doubled");
+    await eventually(async () => {
+      const file = readFileSync(join(driver.folder, "greet.py"), "utf8");
+      assert.notEqual(file, 'def greet(name):\n    print("Hello " + name)\n');
+      assert.equal(file.match(/def greet/g)?.length, 1, "the function is replaced, not doubled");
+    });
   });
 
   it("an answer streams, and stop keeps what came", async () => {
@@ -118,9 +120,10 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
   it("edit brings the question back", async () => {
     await turn().locator(".question").hover();
     await turn().locator('[data-name="edit"]').click();
-    await driver.page.waitForTimeout(500);
-    assert.equal(await view().locator("textarea.input").inputValue(), "Write a long story about a mountain.");
-    assert.equal(await view().locator(".turn").count(), 1);
+    await eventually(async () => {
+      assert.equal(await view().locator("textarea.input").inputValue(), "Write a long story about a mountain.");
+      assert.equal(await view().locator(".turn").count(), 1);
+    });
   });
 
   it("compare answers twice, with and without the head set, side by side", async () => {
