@@ -2,7 +2,7 @@
  * How long a user's completion waits while a head search runs behind it, and how soon a cancelled search lets go (issue 4, section 2):
  * `ACT_DATA=DIR node src/build/run.mjs bench search-wait`. The wanted figures: under 150 ms, and under 100 ms.
  */
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { BuildContext } from "../../src/build/context.js";
@@ -83,6 +83,7 @@ export async function run(context: BuildContext): Promise<SearchWait[]> {
     }
   } finally {
     client.dispose();
+    rmSync(folder, { recursive: true, force: true });
   }
   return rows;
 }
