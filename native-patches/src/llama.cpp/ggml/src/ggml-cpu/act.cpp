@@ -7,7 +7,7 @@
 
 #include "act.h"
 
-#include "ggml-act.h"
+#include "ggml-act-plan.h"
 #include "ggml-cpu-impl.h"
 #include "ggml-cpu.h"
 #include "ggml-impl.h"
@@ -39,14 +39,15 @@ struct act {
     float             * o;
 
     ggml_act_params p;
+    ggml_act_alibi  alibi;
 
     int64_t dk, dv, n_kv, n_cells, n_head, group, n_rows, n_entries, n_stream, n_tiles;
 
     explicit act(const ggml_tensor * dst) :
             q(dst->src[1]), k(dst->src[2]), v(dst->src[3]), mask(dst->src[4]),
             keys((const int32_t *) dst->src[5]->data), entries((const int32_t *) dst->src[6]->data),
-            state(dst->src[7]), matrix(dst->src[8]), o((float *) dst->data) {
-        memcpy(&p, dst->op_params, sizeof(p));
+            state(dst->src[7]), matrix(dst->src[8]), o((float *) dst->data),
+            p(ggml_act_params_of(dst)), alibi(p) {
         dk        = q->ne[0];
         dv        = v->ne[0];
         n_kv      = k->ne[1];
@@ -134,16 +135,12 @@ struct act {
     void read_key  (int64_t e, int64_t i, float * out) const { read_row(k, i, kv_head(e), stream(e), out); }
     void read_value(int64_t e, int64_t i, float * out) const { read_row(v, i, kv_head(e), stream(e), out); }
 
-    // ALiBi slope of a head, as in ggml_flash_attn_ext
     float slope(int64_t e) const {
-        if (p.max_bias <= 0.0f) {
+        const uint32_t h = head(e);
+        if (alibi.base0 == 0.0f) {
             return 1.0f;
         }
-        const uint32_t n_log2 = 1u << (uint32_t) floor(log2(n_head));
-        const uint32_t h      = head(e);
-        const float    m0     = powf(2.0f, -p.max_bias/n_log2);
-        const float    m1     = powf(2.0f, -p.max_bias/2.0f/n_log2);
-        return h < n_log2 ? powf(m0, h + 1) : powf(m1, 2*(h - n_log2) + 1);
+        return h < alibi.heads ? powf(alibi.base0, h + 1) : powf(alibi.base1, 2*(h - alibi.heads) + 1);
     }
 
     void cap(float * s, int64_t n) const {
