@@ -488,62 +488,6 @@ bool is_direct(const act & a, int64_t e, float m) {
     return !(a.flags(e) & GGML_ACT_FLAG_INITIAL) && 1.0f - m < DIRECT_REST;
 }
 
-// stage 4 for such rows: `rows` of them, r[i] with mass[r[i] - r0], acc[r[i] - r0] and lse[r[i]]
-void correct_direct(const act & a, int64_t e, int64_t r0, const int64_t * r, int64_t rows, const float * lse, const float * mass, const float * acc,
-        float * keys, float * values, float * other) {
-    const int       stream = a.stream(e);
-    const float     slope  = a.slope(e);
-    const float     weight = a.real(e, GGML_ACT_ENTRY_WEIGHT);
-    const int32_t * sink   = a.sinks(e);
-    const int32_t * end    = sink + a.count(e);
-
-    float rest[ROWS] = {};
-    std::fill(other, other + rows*a.dv, 0.0f);
-
-    for (int64_t k0 = 0; k0 < a.n_kv; k0 += TILE) {
-        const int64_t n = std::min<int64_t>(TILE, a.n_kv - k0);
-        const int32_t * next = sink;
-        while (next != end && *next < k0 + n) {
-            next++;
-        }
-        bool loaded = false;
-        for (int64_t i = 0; i < rows; i++) {
-            float mask[TILE], s[TILE];
-            a.read_mask(stream, r[i], k0, n, mask);
-            if (max_of(mask, n) == -INFINITY) {
-                continue;
-            }
-            if (!loaded) {
-                load_keys(a, e, k0, n, keys);
-                for (int64_t j = 0; j < n; j++) {
-                    a.read_value(e, k0 + j, values + j*a.dv);
-                }
-                loaded = true;
-            }
-            tile_scores(a, a.q_row(e, r[i]), keys, n, mask, slope, s);
-            ggml_vec_soft_max_f32(n, s, s, lse[r[i]]);
-            for (const int32_t * at = sink; at != next; at++) {
-                s[*at - k0] = 0.0f;
-            }
-            for (int64_t j = 0; j < n; j++) {
-                if (s[j] > 0.0f) {
-                    rest[i] += s[j];
-                    ggml_vec_mad_f32(a.dv, other + i*a.dv, values + j*a.dv, s[j]);
-                }
-            }
-        }
-        sink = next;
-    }
-    for (int64_t i = 0; i < rows; i++) {
-        const float scale = gain(weight, mass[r[i] - r0], rest[i]);
-        const float * sum = acc + (r[i] - r0)*a.dv;
-        float * o = a.o_row(e, r[i]);
-        for (int64_t d = 0; scale > 0.0f && d < a.dv; d++) {
-            o[d] = scale*other[i*a.dv + d] + weight*sum[d];
-        }
-    }
-}
-
 // The one head whose probabilities somebody looks at: pooled by maximum, before and after.
 void write_matrix(const act & a, int64_t e, const float * lse, float * buffer, int ith, int nth) {
     float * before = (float *) a.matrix->data;
@@ -651,8 +595,64 @@ struct buffers {
     }
 };
 
+// stage 4 for the direct ones of these rows: `rows` of them, r[i] with mass[r[i] - r0], own.acc[r[i] - r0] and lse[r[i]]
+void correct_direct(const act & a, int64_t e, int64_t r0, const int64_t * r, int64_t rows, const float * lse, const float * mass, const buffers & own) {
+    const int       stream = a.stream(e);
+    const float     slope  = a.slope(e);
+    const float     weight = a.real(e, GGML_ACT_ENTRY_WEIGHT);
+    const int32_t * sink   = a.sinks(e);
+    const int32_t * end    = sink + a.count(e);
+
+    float rest[ROWS] = {};
+    std::fill(own.other, own.other + rows*a.dv, 0.0f);
+
+    for (int64_t k0 = 0; k0 < a.n_kv; k0 += TILE) {
+        const int64_t n = std::min<int64_t>(TILE, a.n_kv - k0);
+        const int32_t * next = sink;
+        while (next != end && *next < k0 + n) {
+            next++;
+        }
+        bool loaded = false;
+        for (int64_t i = 0; i < rows; i++) {
+            float mask[TILE], s[TILE];
+            a.read_mask(stream, r[i], k0, n, mask);
+            if (max_of(mask, n) == -INFINITY) {
+                continue;
+            }
+            if (!loaded) {
+                load_keys(a, e, k0, n, own.keys);
+                for (int64_t j = 0; j < n; j++) {
+                    a.read_value(e, k0 + j, own.values + j*a.dv);
+                }
+                loaded = true;
+            }
+            tile_scores(a, a.q_row(e, r[i]), own.keys, n, mask, slope, s);
+            ggml_vec_soft_max_f32(n, s, s, lse[r[i]]);
+            for (const int32_t * at = sink; at != next; at++) {
+                s[*at - k0] = 0.0f;
+            }
+            for (int64_t j = 0; j < n; j++) {
+                if (s[j] > 0.0f) {
+                    rest[i] += s[j];
+                    ggml_vec_mad_f32(a.dv, own.other + i*a.dv, own.values + j*a.dv, s[j]);
+                }
+            }
+        }
+        sink = next;
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        const float scale = gain(weight, mass[r[i] - r0], rest[i]);
+        const float * sum = own.acc + (r[i] - r0)*a.dv;
+        float * o = a.o_row(e, r[i]);
+        for (int64_t d = 0; scale > 0.0f && d < a.dv; d++) {
+            o[d] = scale*own.other[i*a.dv + d] + weight*sum[d];
+        }
+    }
+}
+
 // stage 4 for rows [r0, r0 + rows), from the sinks' sums in own.acc; lse[r] by row, mass[i] by row of the block
-void correct_rows(const act & a, int64_t e, int64_t r0, int64_t rows, const float * lse, const float * mass, const buffers & own) {
+// Returns whether correct_direct overwrote own.keys and own.values.
+bool correct_rows(const act & a, int64_t e, int64_t r0, int64_t rows, const float * lse, const float * mass, const buffers & own) {
     int64_t direct[ROWS], n_direct = 0;
     for (int64_t i = 0; i < rows; i++) {
         if (mass[i] > 0.0f) {
@@ -664,8 +664,9 @@ void correct_rows(const act & a, int64_t e, int64_t r0, int64_t rows, const floa
         }
     }
     if (n_direct > 0) {
-        correct_direct(a, e, r0, direct, n_direct, lse, mass, own.acc, own.keys, own.values, own.other);
+        correct_direct(a, e, r0, direct, n_direct, lse, mass, own);
     }
+    return n_direct > 0;
 }
 
 void run_few(const act & a, const layout & at, float * work, const ggml_compute_params * params) {
@@ -902,12 +903,14 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
 
         // Sinks are few: a narrow tile, whose scores the same product sums in the same order as in stage 1.
         const auto width = [&](int64_t c0) { return std::min<int64_t>(TILE, (count - c0 + 15)/16*16); };
-        const auto load  = [&](int64_t c0) {
-            const int64_t n = std::min<int64_t>(TILE, count - c0);
-            transpose_keys(a, e, [&](int64_t j) { return list[c0 + j]; }, n, width(c0), own.keys, tiles);
-            for (int64_t j = 0; j < n; j++) {
+        const auto load_values = [&](int64_t c0) {
+            for (int64_t j = 0; j < std::min<int64_t>(TILE, count - c0); j++) {
                 a.read_value(e, list[c0 + j], own.values + j*a.dv);
             }
+        };
+        const auto load = [&](int64_t c0) {
+            transpose_keys(a, e, [&](int64_t j) { return list[c0 + j]; }, std::min<int64_t>(TILE, count - c0), width(c0), own.keys, tiles);
+            load_values(c0);
         };
         if (count <= TILE) {
             load(0);
@@ -942,9 +945,8 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
                 std::fill(A + rows*n, A + M*n, 0.0f);
                 simd_gemm(own.acc, A, own.values, M, n, a.dv);
             }
-            correct_rows(a, e, r0, rows, lse + e*a.n_rows, mass, own);
-            if (count <= TILE && std::any_of(mass, mass + rows, [&](float m) { return is_direct(a, e, m); })) {
-                load(0); // the direct sums have used the buffers
+            if (correct_rows(a, e, r0, rows, lse + e*a.n_rows, mass, own) && count <= TILE) {
+                load_values(0);
             }
         }
     }
