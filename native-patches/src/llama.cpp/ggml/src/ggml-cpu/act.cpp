@@ -561,7 +561,7 @@ struct layout {
         per_thread_entries = std::min(a.n_entries, ((n_groups + nth - 1)/nth + 1)*a.group);
 
         const size_t common = a.n_entries + 1 + TILE*a.dk + TILE*a.dv + 2*rows*a.dv + a.n_kv;
-        const size_t blocks = a.n_tiles*a.dk*TILE + a.n_tiles*ROWS*TILE + ROWS*a.dk + a.n_tiles;
+        const size_t blocks = a.n_tiles*a.dk*TILE + a.n_tiles*ROWS*TILE + ROWS*a.dk + nth + 1 + a.n_tiles;
 
         lse         = 0;
         partial     = pad(a.n_entries*a.n_rows);
@@ -761,9 +761,10 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
     float * tiles   = own.more;                     // [tile][dk][TILE]
     float * scores  = tiles + a.n_tiles*a.dk*TILE;  // [tile][ROWS][TILE]
     float * queries = scores + a.n_tiles*ROWS*TILE; // [ROWS][dk]
-    uint8_t * kind  = (uint8_t *) (queries + ROWS*a.dk); // [tile]
+    int32_t * first_item = (int32_t *) (queries + ROWS*a.dk); // [nth + 1]
+    uint8_t * kind  = (uint8_t *) (first_item + nth + 1); // [tile]
 
-    // An item is a block of rows of a group; thread t takes the items [first_item(t), first_item(t + 1)). Rows see
+    // An item is a block of rows of a group; thread t takes the items [first_item[t], first_item[t + 1]). Rows see
     // earlier keys only, so a block costs about as much as the last of its rows sees.
     const int64_t n_groups = a.groups(own.groups);
     const int64_t blocks   = (a.n_rows + ROWS - 1)/ROWS;
@@ -773,15 +774,13 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
     for (int64_t b = 0; b < blocks; b++) {
         group_cost += cost(b);
     }
-    const auto first_item = [&](int thread) {
-        const int64_t before = n_groups*group_cost*thread/nth;
-        int64_t left = before % group_cost, b = 0;
-        for (; left > 0; b++) {
-            left -= cost(b);
+    for (int64_t t = 0, item = 0, before = 0; t <= nth; t++) {
+        for (; before < n_groups*group_cost*t/nth; item++) {
+            before += cost(item % blocks);
         }
-        return before/group_cost*blocks + b;
-    };
-    const int64_t first = first_item(ith), last = first_item(ith + 1);
+        first_item[t] = item;
+    }
+    const int64_t first = first_item[ith], last = first_item[ith + 1];
 
     // stages 1 and 2
     {
@@ -881,7 +880,7 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
     for (int64_t e = ith; e < a.n_entries; e += nth) {
         std::fill(own.sums, own.sums + a.n_kv, 0.0f);
         for (int t = 0; t < nth; t++) {
-            const int64_t base = own.groups[first_item(t)/blocks];
+            const int64_t base = own.groups[first_item[t]/blocks];
             if (e >= base && e < base + at.per_thread_entries) {
                 ggml_vec_acc_f32(a.n_kv, own.sums, partial + (t*at.per_thread_entries + e - base)*a.n_kv);
             }
