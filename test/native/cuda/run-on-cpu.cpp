@@ -4,16 +4,15 @@
 #include "op.h"
 
 #include "act-kernels.cuh"
-#include "act-plan.h"
+#include "act-args.h"
 
 int main() {
     ggml_tensor * node = read_op();
-    need(act_takes(node), "the backend refuses the op");
+    need(ggml_act_takes(node), "the backend refuses the op");
 
-    act_plan plan = act_plan_of(node);
-    act_args & a  = plan.args;
-    std::vector<float> scratch(plan.scratch, NAN); // nothing may count on what was there
-    a.scratch = scratch.data();
+    const ggml_act_plan plan(node);
+    std::vector<float> scratch(plan.scratch(plan.n_entries), NAN); // nothing may count on what was there
+    const act_args a = act_args_of(plan, scratch.data());
 
     const dim3 scores_grid(a.n_splits, plan.blocks, plan.n_entries);
     const dim3 correct_grid((a.n_rows + ACT_CORRECT_ROWS - 1)/ACT_CORRECT_ROWS, 1, plan.n_entries);

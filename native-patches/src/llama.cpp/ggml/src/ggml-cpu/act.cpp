@@ -7,7 +7,7 @@
 
 #include "act.h"
 
-#include "ggml-act.h"
+#include "ggml-act-plan.h"
 #include "ggml-cpu-impl.h"
 #include "ggml-cpu.h"
 #include "ggml-impl.h"
@@ -39,14 +39,15 @@ struct act {
     float             * o;
 
     ggml_act_params p;
+    ggml_act_alibi  alibi;
 
     int64_t dk, dv, n_kv, n_cells, n_head, group, n_rows, n_entries, n_stream, n_tiles;
 
     explicit act(const ggml_tensor * dst) :
             q(dst->src[1]), k(dst->src[2]), v(dst->src[3]), mask(dst->src[4]),
             keys((const int32_t *) dst->src[5]->data), entries((const int32_t *) dst->src[6]->data),
-            state(dst->src[7]), matrix(dst->src[8]), o((float *) dst->data) {
-        memcpy(&p, dst->op_params, sizeof(p));
+            state(dst->src[7]), matrix(dst->src[8]), o((float *) dst->data),
+            p(ggml_act_params_of(dst)), alibi(p) {
         dk        = q->ne[0];
         dv        = v->ne[0];
         n_kv      = k->ne[1];
@@ -134,16 +135,12 @@ struct act {
     void read_key  (int64_t e, int64_t i, float * out) const { read_row(k, i, kv_head(e), stream(e), out); }
     void read_value(int64_t e, int64_t i, float * out) const { read_row(v, i, kv_head(e), stream(e), out); }
 
-    // ALiBi slope of a head, as in ggml_flash_attn_ext
     float slope(int64_t e) const {
-        if (p.max_bias <= 0.0f) {
+        const uint32_t h = head(e);
+        if (alibi.base0 == 0.0f) {
             return 1.0f;
         }
-        const uint32_t n_log2 = 1u << (uint32_t) floor(log2(n_head));
-        const uint32_t h      = head(e);
-        const float    m0     = powf(2.0f, -p.max_bias/n_log2);
-        const float    m1     = powf(2.0f, -p.max_bias/2.0f/n_log2);
-        return h < n_log2 ? powf(m0, h + 1) : powf(m1, 2*(h - n_log2) + 1);
+        return h < alibi.heads ? powf(alibi.base0, h + 1) : powf(alibi.base1, 2*(h - alibi.heads) + 1);
     }
 
     void cap(float * s, int64_t n) const {
@@ -491,62 +488,6 @@ bool is_direct(const act & a, int64_t e, float m) {
     return !(a.flags(e) & GGML_ACT_FLAG_INITIAL) && 1.0f - m < DIRECT_REST;
 }
 
-// stage 4 for such rows: `rows` of them, r[i] with mass[r[i] - r0], acc[r[i] - r0] and lse[r[i]]
-void correct_direct(const act & a, int64_t e, int64_t r0, const int64_t * r, int64_t rows, const float * lse, const float * mass, const float * acc,
-        float * keys, float * values, float * other) {
-    const int       stream = a.stream(e);
-    const float     slope  = a.slope(e);
-    const float     weight = a.real(e, GGML_ACT_ENTRY_WEIGHT);
-    const int32_t * sink   = a.sinks(e);
-    const int32_t * end    = sink + a.count(e);
-
-    float rest[ROWS] = {};
-    std::fill(other, other + rows*a.dv, 0.0f);
-
-    for (int64_t k0 = 0; k0 < a.n_kv; k0 += TILE) {
-        const int64_t n = std::min<int64_t>(TILE, a.n_kv - k0);
-        const int32_t * next = sink;
-        while (next != end && *next < k0 + n) {
-            next++;
-        }
-        bool loaded = false;
-        for (int64_t i = 0; i < rows; i++) {
-            float mask[TILE], s[TILE];
-            a.read_mask(stream, r[i], k0, n, mask);
-            if (max_of(mask, n) == -INFINITY) {
-                continue;
-            }
-            if (!loaded) {
-                load_keys(a, e, k0, n, keys);
-                for (int64_t j = 0; j < n; j++) {
-                    a.read_value(e, k0 + j, values + j*a.dv);
-                }
-                loaded = true;
-            }
-            tile_scores(a, a.q_row(e, r[i]), keys, n, mask, slope, s);
-            ggml_vec_soft_max_f32(n, s, s, lse[r[i]]);
-            for (const int32_t * at = sink; at != next; at++) {
-                s[*at - k0] = 0.0f;
-            }
-            for (int64_t j = 0; j < n; j++) {
-                if (s[j] > 0.0f) {
-                    rest[i] += s[j];
-                    ggml_vec_mad_f32(a.dv, other + i*a.dv, values + j*a.dv, s[j]);
-                }
-            }
-        }
-        sink = next;
-    }
-    for (int64_t i = 0; i < rows; i++) {
-        const float scale = gain(weight, mass[r[i] - r0], rest[i]);
-        const float * sum = acc + (r[i] - r0)*a.dv;
-        float * o = a.o_row(e, r[i]);
-        for (int64_t d = 0; scale > 0.0f && d < a.dv; d++) {
-            o[d] = scale*other[i*a.dv + d] + weight*sum[d];
-        }
-    }
-}
-
 // The one head whose probabilities somebody looks at: pooled by maximum, before and after.
 void write_matrix(const act & a, int64_t e, const float * lse, float * buffer, int ith, int nth) {
     float * before = (float *) a.matrix->data;
@@ -620,7 +561,7 @@ struct layout {
         per_thread_entries = std::min(a.n_entries, ((n_groups + nth - 1)/nth + 1)*a.group);
 
         const size_t common = a.n_entries + 1 + TILE*a.dk + TILE*a.dv + 2*rows*a.dv + a.n_kv;
-        const size_t blocks = a.n_tiles*a.dk*TILE + a.n_tiles*ROWS*TILE + ROWS*a.dk + a.n_tiles;
+        const size_t blocks = a.n_tiles*a.dk*TILE + a.n_tiles*ROWS*TILE + ROWS*a.dk + nth + 1 + a.n_tiles;
 
         lse         = 0;
         partial     = pad(a.n_entries*a.n_rows);
@@ -654,8 +595,64 @@ struct buffers {
     }
 };
 
+// stage 4 for the direct ones of these rows: `rows` of them, r[i] with mass[r[i] - r0], own.acc[r[i] - r0] and lse[r[i]]
+void correct_direct(const act & a, int64_t e, int64_t r0, const int64_t * r, int64_t rows, const float * lse, const float * mass, const buffers & own) {
+    const int       stream = a.stream(e);
+    const float     slope  = a.slope(e);
+    const float     weight = a.real(e, GGML_ACT_ENTRY_WEIGHT);
+    const int32_t * sink   = a.sinks(e);
+    const int32_t * end    = sink + a.count(e);
+
+    float rest[ROWS] = {};
+    std::fill(own.other, own.other + rows*a.dv, 0.0f);
+
+    for (int64_t k0 = 0; k0 < a.n_kv; k0 += TILE) {
+        const int64_t n = std::min<int64_t>(TILE, a.n_kv - k0);
+        const int32_t * next = sink;
+        while (next != end && *next < k0 + n) {
+            next++;
+        }
+        bool loaded = false;
+        for (int64_t i = 0; i < rows; i++) {
+            float mask[TILE], s[TILE];
+            a.read_mask(stream, r[i], k0, n, mask);
+            if (max_of(mask, n) == -INFINITY) {
+                continue;
+            }
+            if (!loaded) {
+                load_keys(a, e, k0, n, own.keys);
+                for (int64_t j = 0; j < n; j++) {
+                    a.read_value(e, k0 + j, own.values + j*a.dv);
+                }
+                loaded = true;
+            }
+            tile_scores(a, a.q_row(e, r[i]), own.keys, n, mask, slope, s);
+            ggml_vec_soft_max_f32(n, s, s, lse[r[i]]);
+            for (const int32_t * at = sink; at != next; at++) {
+                s[*at - k0] = 0.0f;
+            }
+            for (int64_t j = 0; j < n; j++) {
+                if (s[j] > 0.0f) {
+                    rest[i] += s[j];
+                    ggml_vec_mad_f32(a.dv, own.other + i*a.dv, own.values + j*a.dv, s[j]);
+                }
+            }
+        }
+        sink = next;
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        const float scale = gain(weight, mass[r[i] - r0], rest[i]);
+        const float * sum = own.acc + (r[i] - r0)*a.dv;
+        float * o = a.o_row(e, r[i]);
+        for (int64_t d = 0; scale > 0.0f && d < a.dv; d++) {
+            o[d] = scale*own.other[i*a.dv + d] + weight*sum[d];
+        }
+    }
+}
+
 // stage 4 for rows [r0, r0 + rows), from the sinks' sums in own.acc; lse[r] by row, mass[i] by row of the block
-void correct_rows(const act & a, int64_t e, int64_t r0, int64_t rows, const float * lse, const float * mass, const buffers & own) {
+// Returns whether correct_direct overwrote own.keys and own.values.
+bool correct_rows(const act & a, int64_t e, int64_t r0, int64_t rows, const float * lse, const float * mass, const buffers & own) {
     int64_t direct[ROWS], n_direct = 0;
     for (int64_t i = 0; i < rows; i++) {
         if (mass[i] > 0.0f) {
@@ -667,8 +664,9 @@ void correct_rows(const act & a, int64_t e, int64_t r0, int64_t rows, const floa
         }
     }
     if (n_direct > 0) {
-        correct_direct(a, e, r0, direct, n_direct, lse, mass, own.acc, own.keys, own.values, own.other);
+        correct_direct(a, e, r0, direct, n_direct, lse, mass, own);
     }
+    return n_direct > 0;
 }
 
 void run_few(const act & a, const layout & at, float * work, const ggml_compute_params * params) {
@@ -763,9 +761,10 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
     float * tiles   = own.more;                     // [tile][dk][TILE]
     float * scores  = tiles + a.n_tiles*a.dk*TILE;  // [tile][ROWS][TILE]
     float * queries = scores + a.n_tiles*ROWS*TILE; // [ROWS][dk]
-    uint8_t * kind  = (uint8_t *) (queries + ROWS*a.dk); // [tile]
+    int32_t * first_item = (int32_t *) (queries + ROWS*a.dk); // [nth + 1]
+    uint8_t * kind  = (uint8_t *) (first_item + nth + 1); // [tile]
 
-    // An item is a block of rows of a group; thread t takes the items [first_item(t), first_item(t + 1)). Rows see
+    // An item is a block of rows of a group; thread t takes the items [first_item[t], first_item[t + 1]). Rows see
     // earlier keys only, so a block costs about as much as the last of its rows sees.
     const int64_t n_groups = a.groups(own.groups);
     const int64_t blocks   = (a.n_rows + ROWS - 1)/ROWS;
@@ -775,15 +774,13 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
     for (int64_t b = 0; b < blocks; b++) {
         group_cost += cost(b);
     }
-    const auto first_item = [&](int thread) {
-        const int64_t before = n_groups*group_cost*thread/nth;
-        int64_t left = before % group_cost, b = 0;
-        for (; left > 0; b++) {
-            left -= cost(b);
+    for (int64_t t = 0, item = 0, before = 0; t <= nth; t++) {
+        for (; before < n_groups*group_cost*t/nth; item++) {
+            before += cost(item % blocks);
         }
-        return before/group_cost*blocks + b;
-    };
-    const int64_t first = first_item(ith), last = first_item(ith + 1);
+        first_item[t] = item;
+    }
+    const int64_t first = first_item[ith], last = first_item[ith + 1];
 
     // stages 1 and 2
     {
@@ -883,7 +880,7 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
     for (int64_t e = ith; e < a.n_entries; e += nth) {
         std::fill(own.sums, own.sums + a.n_kv, 0.0f);
         for (int t = 0; t < nth; t++) {
-            const int64_t base = own.groups[first_item(t)/blocks];
+            const int64_t base = own.groups[first_item[t]/blocks];
             if (e >= base && e < base + at.per_thread_entries) {
                 ggml_vec_acc_f32(a.n_kv, own.sums, partial + (t*at.per_thread_entries + e - base)*a.n_kv);
             }
@@ -905,12 +902,14 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
 
         // Sinks are few: a narrow tile, whose scores the same product sums in the same order as in stage 1.
         const auto width = [&](int64_t c0) { return std::min<int64_t>(TILE, (count - c0 + 15)/16*16); };
-        const auto load  = [&](int64_t c0) {
-            const int64_t n = std::min<int64_t>(TILE, count - c0);
-            transpose_keys(a, e, [&](int64_t j) { return list[c0 + j]; }, n, width(c0), own.keys, tiles);
-            for (int64_t j = 0; j < n; j++) {
+        const auto load_values = [&](int64_t c0) {
+            for (int64_t j = 0; j < std::min<int64_t>(TILE, count - c0); j++) {
                 a.read_value(e, list[c0 + j], own.values + j*a.dv);
             }
+        };
+        const auto load = [&](int64_t c0) {
+            transpose_keys(a, e, [&](int64_t j) { return list[c0 + j]; }, std::min<int64_t>(TILE, count - c0), width(c0), own.keys, tiles);
+            load_values(c0);
         };
         if (count <= TILE) {
             load(0);
@@ -945,9 +944,8 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
                 std::fill(A + rows*n, A + M*n, 0.0f);
                 simd_gemm(own.acc, A, own.values, M, n, a.dv);
             }
-            correct_rows(a, e, r0, rows, lse + e*a.n_rows, mass, own);
-            if (count <= TILE && std::any_of(mass, mass + rows, [&](float m) { return is_direct(a, e, m); })) {
-                load(0); // the direct sums have used the buffers
+            if (correct_rows(a, e, r0, rows, lse + e*a.n_rows, mass, own) && count <= TILE) {
+                load_values(0);
             }
         }
     }

@@ -3,15 +3,11 @@
 // Kernels of GGML_OP_ACT (ggml-act.h says what is computed). Grids depend on shapes alone: entries, counts and flags are read on the device, so
 // a CUDA graph may be captured and the host is never waited for. No addition is atomic: results do not change from run to run.
 //
-// Needs half, __half2float, block_q4_0 and block_q8_0; nothing else of ggml, so that test/native/cuda can run the kernels on a CPU.
+// Needs half, __half2float, block_q4_0 and block_q8_0; nothing else of ggml-cuda, so that test/native/cuda can run the kernels on a CPU.
 
-#include "ggml-act.h"
+#include "ggml-act-plan.h"
 
-#define ACT_TILE_KEYS 64
-#define ACT_TILE_ROWS 32
-#define ACT_STEP      32  // elements of a head per pass through shared memory
-#define ACT_FEW_ROWS  4   // up to here scores are stored, not computed twice
-#define ACT_MAX_D     256
+#define ACT_STEP            32 // elements of a head per pass through shared memory
 #define ACT_SELECT_THREADS  256
 #define ACT_CORRECT_ROWS    4
 #define ACT_CORRECT_SINKS   32
@@ -149,12 +145,12 @@ template <int TY, int MK>
 struct act_tile {
     static constexpr int MR      = 4;
     static constexpr int ROWS    = MR*TY;
-    static constexpr int TX      = ACT_TILE_KEYS/MK;
+    static constexpr int TX      = GGML_ACT_TILE_KEYS/MK;
     static constexpr int THREADS = TX*TY;
 
     struct shared {
         float q[ROWS*(ACT_STEP + 1)];
-        float k[ACT_STEP*(ACT_TILE_KEYS + 1)]; // reused by the reductions
+        float k[ACT_STEP*(GGML_ACT_TILE_KEYS + 1)]; // reused by the reductions
         int   any_open;
     };
 
@@ -196,9 +192,9 @@ struct act_tile {
                 const int r = n/ACT_STEP, d = n%ACT_STEP;
                 mem.q[r*(ACT_STEP + 1) + d] = r0 + r < a.n_rows && d0 + d < a.dk ? act_q(a, e, r0 + r)[d0 + d] : 0.0f;
             }
-            for (int n = t; n < ACT_TILE_KEYS*ACT_STEP; n += THREADS) {
+            for (int n = t; n < GGML_ACT_TILE_KEYS*ACT_STEP; n += THREADS) {
                 const int i = n/ACT_STEP, d = n%ACT_STEP;
-                mem.k[d*(ACT_TILE_KEYS + 1) + i] =
+                mem.k[d*(GGML_ACT_TILE_KEYS + 1) + i] =
                     k0 + i < a.n_kv && d0 + d < a.dk ? act_read_key(a, keys + (k0 + i)*a.k_row, d0 + d) : 0.0f;
             }
             __syncthreads();
@@ -207,7 +203,7 @@ struct act_tile {
                 float k_part[MK];
 #pragma unroll
                 for (int j = 0; j < MK; j++) {
-                    k_part[j] = mem.k[d*(ACT_TILE_KEYS + 1) + x + j*TX];
+                    k_part[j] = mem.k[d*(GGML_ACT_TILE_KEYS + 1) + x + j*TX];
                 }
 #pragma unroll
                 for (int i = 0; i < MR; i++) {
@@ -232,7 +228,7 @@ struct act_tile {
 };
 
 using act_tile_few    = act_tile<1, 1>;
-using act_tile_blocks = act_tile<ACT_TILE_ROWS/4, 4>;
+using act_tile_blocks = act_tile<GGML_ACT_TILE_ROWS/4, 4>;
 
 // Stage 1: maximum and sum of exponentials of every row over a split of the keys; with few rows the scores too.
 // Grid: (split, block of rows, entry).
@@ -257,12 +253,12 @@ static __global__ void __launch_bounds__(tile_t::THREADS) act_scores(const act_a
     }
 
     const int end = min(a.n_kv, (split + 1)*a.split_keys);
-    for (int k0 = split*a.split_keys; k0 < end; k0 += ACT_TILE_KEYS) {
+    for (int k0 = split*a.split_keys; k0 < end; k0 += GGML_ACT_TILE_KEYS) {
         const bool open = tile.compute(a, mem, e, slope, r0, k0);
 #pragma unroll
         for (int i = 0; i < tile_t::MR; i++) {
 #pragma unroll
-            for (int j = 0; j < ACT_TILE_KEYS/tile_t::TX; j++) {
+            for (int j = 0; j < GGML_ACT_TILE_KEYS/tile_t::TX; j++) {
                 const float s = open ? tile.score[i][j] : ACT_CLOSED;
                 if (few) {
                     const int r = r0 + y*tile_t::MR + i, key = k0 + x + j*tile_t::TX;
@@ -308,12 +304,12 @@ static __global__ void __launch_bounds__(tile_t::THREADS) act_scores(const act_a
 // Stage 2 for many rows: column sums of the probabilities; each key belongs to one block. Grid: (tile of keys, 1, entry).
 static __global__ void __launch_bounds__(act_tile_blocks::THREADS) act_sums(const act_args a) {
     using tile_t = act_tile_blocks;
-    constexpr int MK = ACT_TILE_KEYS/tile_t::TX;
+    constexpr int MK = GGML_ACT_TILE_KEYS/tile_t::TX;
 
     __shared__ tile_t::shared mem;
     __shared__ float lse[tile_t::ROWS];
 
-    const int k0 = blockIdx.x*ACT_TILE_KEYS;
+    const int k0 = blockIdx.x*GGML_ACT_TILE_KEYS;
     const int e  = blockIdx.z;
     const int t  = threadIdx.x;
     const int x  = t%tile_t::TX;
@@ -346,13 +342,13 @@ static __global__ void __launch_bounds__(act_tile_blocks::THREADS) act_sums(cons
     __syncthreads();
 #pragma unroll
     for (int j = 0; j < MK; j++) {
-        mem.k[y*ACT_TILE_KEYS + x + j*tile_t::TX] = column[j];
+        mem.k[y*GGML_ACT_TILE_KEYS + x + j*tile_t::TX] = column[j];
     }
     __syncthreads();
-    if (t < ACT_TILE_KEYS && k0 + t < a.n_kv) {
+    if (t < GGML_ACT_TILE_KEYS && k0 + t < a.n_kv) {
         float sum = 0.0f;
         for (int i = 0; i < tile_t::THREADS/tile_t::TX; i++) {
-            sum += mem.k[i*ACT_TILE_KEYS + t];
+            sum += mem.k[i*GGML_ACT_TILE_KEYS + t];
         }
         a.scratch[a.sums_at + (int64_t) e*a.n_kv + k0 + t] = sum;
     }
@@ -384,7 +380,7 @@ template <bool few>
 static __global__ void __launch_bounds__(ACT_SELECT_THREADS) act_select(const act_args a) {
     __shared__ act_lowest mem;
     __shared__ int   counts[ACT_SELECT_THREADS];
-    __shared__ float lse[ACT_FEW_ROWS];
+    __shared__ float lse[GGML_ACT_FEW_ROWS];
 
     const int e     = blockIdx.x;
     const int t     = threadIdx.x;
@@ -499,7 +495,7 @@ static __device__ float act_probability(
     const char * key = act_k(a, e) + i*a.k_row;
     float s = 0.0f;
     for (int d = 0; d < a.dk; d++) {
-        s = fmaf(q_rows[row*ACT_MAX_D + d], act_read_key(a, key, d), s);
+        s = fmaf(q_rows[row*GGML_ACT_MAX_D + d], act_read_key(a, key, d), s);
     }
     return expf(act_capped(a, s*a.scale) + bias - lse[row]);
 }
@@ -527,9 +523,9 @@ static __global__ void __launch_bounds__(ACT_CORRECT_THREADS) act_correct(const 
     constexpr int ROWS    = ACT_CORRECT_ROWS;
     constexpr int SINKS   = ACT_CORRECT_SINKS;
     constexpr int THREADS = ACT_CORRECT_THREADS;
-    constexpr int MV      = ACT_MAX_D/THREADS; // values per thread
+    constexpr int MV      = GGML_ACT_MAX_D/THREADS; // values per thread
 
-    __shared__ float q_rows[ROWS*ACT_MAX_D];
+    __shared__ float q_rows[ROWS*GGML_ACT_MAX_D];
     __shared__ float lse [ROWS];
     __shared__ float mass[ROWS];
     __shared__ float A   [THREADS];
@@ -553,8 +549,8 @@ static __global__ void __launch_bounds__(ACT_CORRECT_THREADS) act_correct(const 
     const char    * values   = act_v(a, e);
     const int32_t * position = act_table(a, e, GGML_ACT_KEYS_POSITION);
 
-    for (int n = t; n < rows*ACT_MAX_D; n += THREADS) {
-        const int row = n/ACT_MAX_D, d = n%ACT_MAX_D;
+    for (int n = t; n < rows*GGML_ACT_MAX_D; n += THREADS) {
+        const int row = n/GGML_ACT_MAX_D, d = n%GGML_ACT_MAX_D;
         q_rows[n] = d < a.dk ? act_q(a, e, r0 + row)[d] : 0.0f;
     }
     if (t < rows) {

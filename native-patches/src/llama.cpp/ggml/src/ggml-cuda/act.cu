@@ -1,16 +1,14 @@
 #include "act.cuh"
 
 #include "act-kernels.cuh"
-#include "act-plan.h"
+#include "act-args.h"
 
 #include <cstdlib>
 
 void ggml_cuda_op_act(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
-    act_plan plan = act_plan_of(dst);
-    act_args & a  = plan.args;
-
-    ggml_cuda_pool_alloc<float> scratch(ctx.pool(), plan.scratch);
-    a.scratch = scratch.get();
+    const ggml_act_plan plan(dst);
+    ggml_cuda_pool_alloc<float> scratch(ctx.pool(), plan.scratch(plan.n_entries));
+    const act_args a = act_args_of(plan, scratch.get());
 
     cudaStream_t stream = ctx.stream();
     const dim3 correct_grid((a.n_rows + ACT_CORRECT_ROWS - 1)/ACT_CORRECT_ROWS, 1, plan.n_entries);
@@ -31,5 +29,5 @@ void ggml_cuda_op_act(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
 
 bool ggml_cuda_act_supported(const ggml_tensor * dst) {
     static const bool disabled = getenv("GGML_CUDA_DISABLE_ACT") != nullptr;
-    return !disabled && act_takes(dst);
+    return !disabled && ggml_act_takes(dst) && dst->src[6]->ne[1] <= 65535; // the grid's z
 }

@@ -1,14 +1,12 @@
 #include "ggml-metal-act.h"
 #include "ggml-metal-act-impl.h"
 
-#include "ggml-act.h"
+#include "ggml-act-plan.h"
 #include "ggml-backend-impl.h"
 #include "ggml-impl.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -23,6 +21,8 @@ static_assert(ACT_KEYS_POSITION == GGML_ACT_KEYS_POSITION && ACT_KEYS_COUNT == G
 static_assert(GGML_ACT_STATE_EXEMPT(8) == 8 && GGML_ACT_STATE_COUNT(8) == 9 && GGML_ACT_STATE_SINKS(8) == 10, "the state differs from ggml-act.h");
 static_assert((int) ACT_TYPE_F32 == GGML_TYPE_F32 && (int) ACT_TYPE_F16 == GGML_TYPE_F16 && (int) ACT_TYPE_Q4_0 == GGML_TYPE_Q4_0 &&
     (int) ACT_TYPE_Q8_0 == GGML_TYPE_Q8_0, "types differ from ggml.h");
+static_assert(ACT_TILE_KEYS == GGML_ACT_TILE_KEYS && ACT_TILE_ROWS == GGML_ACT_TILE_ROWS && ACT_FEW_ROWS == GGML_ACT_FEW_ROWS &&
+    ACT_MAX_D == GGML_ACT_MAX_D, "the kernels differ from ggml-act-plan.h");
 
 namespace {
 
@@ -111,91 +111,9 @@ act_device & device_of(ggml_metal_device_t dev) {
     return *device;
 }
 
-struct act_plan {
-    ggml_metal_kargs_act args;
-    bool few;
-    int  n_entries, round; // entries, and how many of them at once
-    int  blocks, tiles;
-};
-
-// round 0: not even one entry fits into scratch
-act_plan plan_of(const ggml_tensor * op) {
-    // so many threadgroups keep a large GPU busy; more parts of a row only cost additions
-    constexpr int ENOUGH_THREADGROUPS = 512;
-
-    const ggml_tensor * q       = op->src[1];
-    const ggml_tensor * k       = op->src[2];
-    const ggml_tensor * v       = op->src[3];
-    const ggml_tensor * mask    = op->src[4];
-    const ggml_tensor * entries = op->src[6];
-    const ggml_tensor * state   = op->src[7];
-
-    ggml_act_params params;
-    memcpy(&params, op->op_params, sizeof(params));
-
-    act_plan plan = {};
-    ggml_metal_kargs_act & a = plan.args;
-
-    a.q_row       = q->nb[1];
-    a.q_head      = q->nb[2];
-    a.q_stream    = q->nb[3];
-    a.k_row       = k->nb[1];
-    a.k_head      = k->nb[2];
-    a.k_stream    = k->nb[3];
-    a.v_value     = v->nb[0];
-    a.v_row       = v->nb[1];
-    a.v_head      = v->nb[2];
-    a.v_stream    = v->nb[3];
-    a.mask_row    = mask->nb[1];
-    a.mask_stream = mask->nb[3];
-    a.type_k      = k->type;
-    a.type_v      = v->type;
-    a.type_mask   = mask->type;
-    a.n_kv        = k->ne[1];
-    a.n_rows      = params.n_rows;
-    a.n_head      = params.n_head;
-    a.group       = params.n_head/k->ne[2];
-    a.dk          = k->ne[0];
-    a.dv          = v->ne[0];
-    a.state_width = state->ne[0];
-
-    const int n_log2 = 1 << (int) floor(log2(params.n_head));
-    a.slope_heads = n_log2;
-    a.slope0      = params.max_bias > 0.0f ? powf(2.0f, -params.max_bias/n_log2)      : 0.0f;
-    a.slope1      = params.max_bias > 0.0f ? powf(2.0f, -params.max_bias/2.0f/n_log2) : 0.0f;
-    a.scale       = params.scale;
-    a.softcap     = params.softcap;
-    a.min_rest    = GGML_ACT_MIN_REST;
-    a.direct_rest = GGML_ACT_DIRECT_REST;
-
-    plan.few       = a.n_rows <= ACT_FEW_ROWS;
-    plan.n_entries = entries->ne[1];
-    plan.blocks    = plan.few ? 1 : (a.n_rows + ACT_TILE_ROWS - 1)/ACT_TILE_ROWS;
-    plan.tiles     = (a.n_kv + ACT_TILE_KEYS - 1)/ACT_TILE_KEYS;
-
-    const int wanted = std::min({ plan.tiles, plan.few ? 64 : 16, std::max(1, ENOUGH_THREADGROUPS/(plan.n_entries*plan.blocks)) });
-    a.split_keys = (plan.tiles + wanted - 1)/wanted*ACT_TILE_KEYS;
-    a.n_splits   = (a.n_kv + a.split_keys - 1)/a.split_keys;
-
-    const int64_t splits = (int64_t) 2*a.n_rows*a.n_splits;
-    const int64_t scores = plan.few ? (int64_t) a.n_rows*a.n_kv : 0;
-    plan.round  = std::min<int64_t>(plan.n_entries, SCRATCH_BYTES/sizeof(float)/(splits + scores + a.n_kv));
-    a.scores_at = plan.round*splits;
-    a.sums_at   = plan.round*(splits + scores);
-    return plan;
-}
-
-bool takes_type(const ggml_tensor * t) {
-    switch (t->type) {
-        case GGML_TYPE_F32:
-        case GGML_TYPE_F16:
-            return true;
-        case GGML_TYPE_Q4_0:
-        case GGML_TYPE_Q8_0:
-            return t->ne[0] % ggml_blck_size(t->type) == 0 && t->nb[0] == ggml_type_size(t->type);
-        default:
-            return false;
-    }
+// How many entries scratch holds at once; 0 where it is too small for one.
+int entries_at_once(const ggml_act_plan & plan) {
+    return std::min<uint64_t>(plan.n_entries, SCRATCH_BYTES/sizeof(float)/plan.scratch(1));
 }
 
 ggml_metal_buffer_id buffer_of(const ggml_tensor * t) {
@@ -206,22 +124,25 @@ ggml_metal_buffer_id buffer_of(const ggml_tensor * t) {
 } // namespace
 
 bool ggml_metal_act_supported(ggml_metal_device_t dev, const ggml_tensor * op) {
-    const ggml_tensor * k = op->src[2];
-    const ggml_tensor * v = op->src[3];
-
     // the engine sets it where a check of the kernels failed (src/engine/probe.ts)
     static const bool disabled = getenv("GGML_METAL_DISABLE_ACT") != nullptr;
 
-    return !disabled && op->src[8] == nullptr && // the pooled matrix is the CPU's
-        takes_type(k) && k->nb[0] == ggml_type_size(k->type) && k->ne[0] <= ACT_MAX_D &&
-        takes_type(v) && v->ne[0] <= ACT_MAX_D &&
-        op->src[4]->nb[0] == ggml_type_size(op->src[4]->type) &&
-        plan_of(op).round > 0 && device_of(dev).works;
+    return !disabled && ggml_act_takes(op) && entries_at_once(ggml_act_plan(op)) > 0 && device_of(dev).works;
 }
 
 void ggml_metal_act_encode(ggml_metal_device_t dev, ggml_metal_encoder_t enc, const ggml_tensor * op) {
-    act_device & device = device_of(dev);
-    act_plan     plan   = plan_of(op);
+    act_device        & device = device_of(dev);
+    const ggml_act_plan plan(op);
+    const int           n_entries = plan.n_entries;
+    const int           round     = entries_at_once(plan);
+
+    ggml_metal_kargs_act args = {};
+    plan.fill(args, round, {});
+    args.type_k      = op->src[2]->type;
+    args.type_v      = op->src[3]->type;
+    args.type_mask   = op->src[4]->type;
+    args.min_rest    = GGML_ACT_MIN_REST;
+    args.direct_rest = GGML_ACT_DIRECT_REST;
 
     ggml_tensor scratch = {};
     scratch.type = GGML_TYPE_F32;
@@ -238,15 +159,15 @@ void ggml_metal_act_encode(ggml_metal_device_t dev, ggml_metal_encoder_t enc, co
         ggml_metal_encoder_set_threadgroup_memory_size(enc, threadgroup_bytes(shapes[kernel]), 0);
         ggml_metal_encoder_dispatch_threadgroups(enc, x, y, n, shapes[kernel].threads, 1, 1);
     };
-    for (int entry = 0; entry < plan.n_entries; entry += plan.round) {
-        const int n = std::min(plan.round, plan.n_entries - entry);
+    for (int entry = 0; entry < n_entries; entry += round) {
+        const int n = std::min(round, n_entries - entry);
         if (entry > 0) {
             ggml_metal_encoder_memory_barrier(enc); // scratch is used again
         }
-        plan.args.entry0 = entry;
-        ggml_metal_encoder_set_bytes(enc, &plan.args, sizeof(plan.args), 0);
+        args.entry0 = entry;
+        ggml_metal_encoder_set_bytes(enc, &args, sizeof(args), 0);
 
-        dispatch(plan.few ? SCORES_FEW : SCORES, plan.args.n_splits, plan.blocks, n);
+        dispatch(plan.few ? SCORES_FEW : SCORES, plan.n_splits, plan.blocks, n);
         ggml_metal_encoder_memory_barrier(enc);
         if (!plan.few) {
             dispatch(SUMS, plan.tiles, 1, n);
@@ -254,7 +175,7 @@ void ggml_metal_act_encode(ggml_metal_device_t dev, ggml_metal_encoder_t enc, co
         }
         dispatch(plan.few ? SELECT_FEW : SELECT, 1, 1, n);
         ggml_metal_encoder_memory_barrier(enc);
-        dispatch(plan.few ? CORRECT_FEW : CORRECT, (plan.args.n_rows + ACT_CORRECT_ROWS - 1)/ACT_CORRECT_ROWS, 1, n);
+        dispatch(plan.few ? CORRECT_FEW : CORRECT, (args.n_rows + ACT_CORRECT_ROWS - 1)/ACT_CORRECT_ROWS, 1, n);
     }
 }
 
