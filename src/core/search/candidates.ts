@@ -80,6 +80,8 @@ export function candidateSets(memory: Memory, measured: readonly number[], all: 
         add(`additive fit, ${label}, at most ${most}`, greedySet(panel, shifts, { width, most }));
     }
   }
+  // Shifts that are too small to be seen one by one may still add up.
+  add("all eligible heads", eligible);
   return distinct(candidates);
 }
 
