@@ -16,11 +16,15 @@ import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
 
 const WIDTHS = [1, 2, 4, 8, 16];
 const ROUNDS = 3;
+/** Live heads of a prompt that are scored, neighbours from the middle layers. */
+const HEADS = 48;
 const never = new AbortController().signal;
 const turn: Turn = { signal: never, waited: 0, pause: async () => {}, preempted: never };
 const strength = { method: "act", beta: 0.4, threshold: { mode: "fixed", value: 0.1 }, statistics: "running" } as const;
 
-/** Milliseconds for the live pairs of one prompt at a width, and what they scored. */
+const middle = (live: readonly number[]) => live.slice(Math.max(0, (live.length - HEADS) / 2)).slice(0, HEADS);
+
+/** Milliseconds for these pairs of one prompt at a width, and what they scored. */
 async function time(
   model: Model,
   items: ScorerItem[],
@@ -31,7 +35,7 @@ async function time(
     const scorer = new EngineScorer(model, context, items, items.length, strength, model.eligibleHeads, turn);
     let jobs: Job[] = [];
     for await (const { results } of scorer.baseline([item], never))
-      jobs = (results[0]?.live ?? []).map((head) => ({ item, heads: [head] }));
+      jobs = middle(results[0]?.live ?? []).map((head) => ({ item, heads: [head] }));
     const answers = new Map<string, number[]>();
     const start = performance.now();
     for await (const { results } of scorer.score(jobs, never))
