@@ -287,9 +287,11 @@ class Search {
   private async *rivals(chosen: Arm | null): AsyncGenerator<SearchEvent, ArmResult[]> {
     const { memory, parts, options, plan } = this;
     const rivals: ArmResult[] = [];
+    const { eligible } = this.scorer;
     const arms: Arm[] = [
-      ...(chosen ? randomArms(this.scorer.eligible, chosen.heads.length, plan.random, options.seed) : []),
-      { name: "all eligible heads", heads: this.scorer.eligible },
+      // Random sets as large as all heads would be all heads.
+      ...(chosen && chosen.heads.length < eligible.length ? randomArms(eligible, chosen.heads.length, plan.random, options.seed) : []),
+      { name: "all eligible heads", heads: eligible },
     ];
     for (const arm of arms) {
       if (yield* this.late(arm.name, 0.9)) break;
