@@ -253,14 +253,14 @@ class Search {
       gain: summary.mean,
       standardError: summary.standardError,
     }));
-    const base = { validated, exhaustiveTokenLayers: this.exhaustiveTokenLayers() };
     const sizes = { choose: parts.choose.length, validate: parts.validate.length, confirm: confirm.length };
+    const base = { sizes, validated, exhaustiveTokenLayers: this.exhaustiveTokenLayers() };
     if (!winner) {
       const verdict = `Calibration does not help this model here: no set of heads did better than none on ${sizes.validate} validation prompts. It is left off.`;
       // Nobody waits for comparisons that switch nothing on while writing code; for a task they are half of the answer.
       const rivals = this.scorer.metric === "accuracy" ? yield* this.rivals(null) : [];
-      if (rivals.length === 0) sizes.confirm = 0;
-      return { ...base, sizes, spent: memory.spent, heads: [], rule: "none", helps: false, verdict, confirmed: null, rivals };
+      const nothing = { heads: [], rule: "none", helps: false, verdict, confirmed: null };
+      return { ...base, ...nothing, sizes: { ...sizes, confirm: rivals.length > 0 ? confirm.length : 0 }, spent: memory.spent, rivals };
     }
     // The winner comes first: whatever is cut short afterwards, its own comparison is complete.
     const chosen: Arm = { name: "chosen set", heads: winner.heads };
@@ -272,7 +272,6 @@ class Search {
     const helps = confirmed.interval[0] > 0;
     return {
       ...base,
-      sizes,
       spent: memory.spent,
       heads: winner.heads,
       rule: winner.name,
