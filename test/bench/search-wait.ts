@@ -47,14 +47,16 @@ export async function run(context: BuildContext): Promise<SearchWait[]> {
           journal: path.join(folder, `${task}-${searches++}.jsonl`),
         };
         let began = () => {};
-        const running = new Promise<void>((resolve) => {
+        const progress = new Promise<void>((resolve) => {
           began = resolve;
         });
-        const ended = client.request("calibrate", params, { signal: stop.signal, onProgress: () => began() }).then(
+        const request = client.request("calibrate", params, { signal: stop.signal, onProgress: () => began() });
+        const ended = request.then(
           () => "ended",
           () => "cancelled",
         );
-        return { stop, running, ended };
+        // A search that fails before its first progress (no data, say) ends the benchmark instead of keeping it waiting.
+        return { stop, ended, running: Promise.race([progress, request]) };
       };
       const typed = async (text: string) =>
         (await client.request("infill", { prefix: text, suffix: "", maxTokens: 1, calibration: null })).timings.queueMs;
