@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { HeadIndex, Job, Outcome } from "../../src/core/search/scorer.js";
-import { toHead } from "../../src/core/search/scorer.js";
+import { sortedHeads, toHead } from "../../src/core/search/scorer.js";
 import { Backends } from "../../src/engine/backends.js";
 import { Model } from "../../src/engine/model.js";
 import { preflight } from "../../src/engine/preflight.js";
@@ -56,11 +56,15 @@ async function liveOf(scorer: EngineScorer, item: number): Promise<{ live: HeadI
   throw new Error("no baseline");
 }
 
-test("restart at a layer equals the full evaluation, for sets that begin at many layers", async () => {
+test("restart at a layer equals the full evaluation, for sets that begin at many layers, heads that are not live below them", async () => {
   await withScorer(items, 4, async (scorer, batch) => {
     const { live } = await liveOf(scorer, 0);
     const byLayer = new Map(live.map((head) => [Math.floor(head / model.info.heads), head]));
-    const jobs = [...byLayer.values()].map((head): Job => ({ item: 0, heads: live.filter((other) => other >= head).slice(0, 5) }));
+    const dead = scorer.eligible.filter((head) => !live.includes(head)).slice(0, 2);
+    const jobs = [...byLayer.values()].map((head): Job => {
+      const own = live.filter((other) => other >= head).slice(0, 5);
+      return { item: 0, heads: sortedHeads([...dead, ...own]) };
+    });
     assert.ok(jobs.length > 10);
     const restarted = await scoreAll(scorer, jobs);
     let largest = 0;

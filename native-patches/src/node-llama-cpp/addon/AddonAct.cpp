@@ -119,7 +119,6 @@ class DecodeWorker : public Napi::AsyncWorker {
                 llama_act_set_first_layer(context->ctx, firstLayer);
                 result = llama_decode(context->ctx, batch);
                 llama_synchronize(context->ctx);
-                llama_act_set_first_layer(context->ctx, 0);
                 llama_set_abort_callback(context->ctx, nullptr, nullptr);
 
                 for (const llama_seq_id sequence : distinct) {
@@ -129,6 +128,7 @@ class DecodeWorker : public Napi::AsyncWorker {
                         SetError(missed);
                     }
                 }
+                llama_act_set_first_layer(context->ctx, 0); // not before: layers below the first were not meant to be built
             } catch (const std::exception& e) {
                 SetError(e.what());
             } catch (...) {
