@@ -16,10 +16,11 @@ interface Run {
   result: SearchResult | null;
   records: SearchRecord[];
   progress: CalibrateProgress[];
+  pauses: number;
 }
 
 async function search(scorer: Scorer, options: Partial<SearchOptions> = {}, known: SearchRecord[] = []): Promise<Run> {
-  const run: Run = { result: null, records: [...known], progress: [] };
+  const run: Run = { result: null, records: [...known], progress: [], pauses: 0 };
   const generator = calibrate(scorer, { seed: 1, ...options }, known, new AbortController().signal);
   for (;;) {
     const step = await generator.next();
@@ -28,7 +29,8 @@ async function search(scorer: Scorer, options: Partial<SearchOptions> = {}, know
       return run;
     }
     if (step.value.type === "record") run.records.push(JSON.parse(JSON.stringify(step.value.record)) as SearchRecord);
-    else run.progress.push(step.value.progress);
+    else if (step.value.type === "progress") run.progress.push(step.value.progress);
+    else run.pauses++;
   }
 }
 
@@ -234,6 +236,11 @@ test("progress: parts in order, counts that add up, ranked heads early", async (
   assert.ok(early.length > 20 && early.every(({ layer }) => layer >= 2));
   const last = progress.at(-1);
   assert.ok(last?.best && last.best.interval[0] <= last.best.difference);
+});
+
+test("fitting sets to many prompts lets others go first in between", async () => {
+  const { pauses } = await search(helpful(1).scorer);
+  assert.ok(pauses > 20, `${pauses} pauses`);
 });
 
 test("cancelling stops at the next batch", async () => {

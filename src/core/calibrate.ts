@@ -178,7 +178,7 @@ class Search {
     if (yield* this.late("race", 0.35)) measured = opening;
     else yield* race(choose, plan.rungs);
     const { grades } = this;
-    let candidates = candidateSets(memory, measured, choose, grades);
+    let candidates = yield* candidateSets(memory, measured, choose, grades);
     yield this.rankingOf(measured, candidates);
 
     // Sets race on choosing prompts that the single heads did not see first.
@@ -200,7 +200,7 @@ class Search {
       const [leader] = this.bestOf(candidates, trial);
       if (!leader) break;
       // Later rounds move less: the prediction is good near what was measured only.
-      const next = refined(memory, leader, trial, choose, round, Math.max(2, Math.round(16 / round)));
+      const next = yield* refined(memory, leader, trial, choose, round, Math.max(2, Math.round(16 / round)));
       if (!next || candidates.some(({ heads }) => heads.join() === next.heads.join())) break;
       yield* this.evaluate("choose", [next], trial);
       candidates = [next, ...candidates];

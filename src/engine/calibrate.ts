@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import * as v from "valibot";
 import { type SearchOptions, type SearchResult, calibrate as search } from "../core/calibrate.js";
 import type { SearchRecord } from "../core/search/events.js";
@@ -117,8 +118,14 @@ async function run(engine: Engine, params: CalibrateParams, call: Call<"calibrat
         const step = await events.next();
         if (step.done) return step.value;
         // On disk before it is told: what was seen is never lost.
-        if (step.value.type === "record") await journal.append([step.value.record]);
-        else throttle.add(step.value.progress);
+        const event = step.value;
+        if (event.type === "record") await turn.during(journal.append([event.record]));
+        else if (event.type === "progress") throttle.add(event.progress);
+        else {
+          // A request that has arrived is seen by the event loop first.
+          await setImmediate();
+          await turn.pause();
+        }
       }
     });
     throttle.flush();

@@ -94,7 +94,7 @@ async function run(engine: Engine, params: EvaluateParams, call: Call<"evaluate"
     : null;
   const records = (opened?.records ?? []) as EvaluationRecord[];
   const add = async (record: EvaluationRecord) => {
-    await opened?.journal.append([record]);
+    if (opened) await turn.during(opened.journal.append([record]));
     records.push(record);
   };
   const start = performance.now();

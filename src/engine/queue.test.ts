@@ -80,6 +80,29 @@ test("cancelled while paused: throws at the pause", async () => {
   await assert.rejects(work, { code: "cancelled" });
 });
 
+test("while a work waits for something else than the model, every request of a higher class runs", async () => {
+  const queue = new Queue();
+  const order: string[] = [];
+  let written = (_: string) => {};
+  const disk = new Promise<string>((resolve) => {
+    written = resolve;
+  });
+  const search = queue.run("search", "background", never, async (turn) => {
+    order.push(await turn.during(disk));
+    await assert.rejects(turn.during(Promise.reject(new Error("disk full"))), /disk full/);
+  });
+  await tick();
+  for (const name of ["first", "second"]) {
+    await queue.run(name, "typing", never, async () => {
+      order.push(name);
+    });
+    await tick();
+  }
+  written("written");
+  await search;
+  assert.deepEqual(order, ["first", "second", "written"]);
+});
+
 test("work that throws frees the queue", async () => {
   const queue = new Queue();
   await assert.rejects(

@@ -14,6 +14,8 @@ export interface Turn {
    * nothing of the model in mid-flight. Throws `cancelled` when this work was cancelled.
    */
   pause(): Promise<void>;
+  /** Waits for something else than the model, a disk say; work of a higher class runs meanwhile. */
+  during<T>(other: Promise<T>): Promise<T>;
   /** Aborts when work of a higher class arrives: a batch in mid-flight may be given up for it, to be repeated after the next `pause`. */
   readonly preempted: AbortSignal;
 }
@@ -72,6 +74,17 @@ export class Queue {
               signal,
               waited: performance.now() - arrived,
               pause,
+              during: async <T>(other: Promise<T>): Promise<T> => {
+                let waiting = true;
+                const settled = other.finally(() => {
+                  waiting = false;
+                });
+                while (waiting) {
+                  await firstOf(settled, own.preempt.signal);
+                  if (waiting) await pause();
+                }
+                return await settled;
+              },
               get preempted() {
                 return own.preempt.signal;
               },
@@ -113,6 +126,21 @@ export class Queue {
     if (signal.aborted) throw cancelled();
     for (let next = this.take(rank); next; next = this.take(rank)) await next.start();
     if (signal.aborted) throw cancelled();
+  }
+}
+
+/** Resolves when `other` has or `signal` aborts; rejects with `other`. */
+async function firstOf(other: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  let stop = () => {};
+  const aborted = new Promise<void>((resolve) => {
+    stop = resolve;
+  });
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    await Promise.race([other, aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
 }
 

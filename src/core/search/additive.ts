@@ -4,6 +4,7 @@
  * shifts, and sets can be tried on every baseline without evaluating anything. What this predicts is always checked by evaluation.
  */
 
+import type { SearchEvent } from "./events.js";
 import type { Memory } from "./memory.js";
 import type { HeadIndex, Outcome } from "./scorer.js";
 
@@ -111,8 +112,11 @@ export interface GreedyOptions {
   least?: number;
 }
 
-/** Adds and removes heads one at a time, each time the one that raises the predicted smoothed accuracy most, until none does. */
-export function greedySet(panel: Panel, shifts: Shifts, options: GreedyOptions): HeadIndex[] {
+/**
+ * Adds and removes heads one at a time, each time the one that raises the predicted smoothed accuracy most, until none does. One move looks at
+ * every head on every item: milliseconds, more with more heads and answers, so others may go first between two.
+ */
+export function* greedySet(panel: Panel, shifts: Shifts, options: GreedyOptions): Generator<SearchEvent, HeadIndex[]> {
   const { width, most, from, moves = Number.POSITIVE_INFINITY, least = 1e-4 } = options;
   const set = new Set<HeadIndex>(from?.heads);
   let shift: ArrayLike<number> = from?.shift ?? [];
@@ -131,6 +135,7 @@ export function greedySet(panel: Panel, shifts: Shifts, options: GreedyOptions):
     // A head moves once: the prediction is linear, and going back and forth would only follow rounding.
     moved.add(best.head);
     ({ shift, value } = best);
+    yield { type: "pause" };
   }
   return [...set].sort((a, b) => a - b);
 }

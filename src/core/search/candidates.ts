@@ -1,6 +1,7 @@
 /** Candidate sets from several scores: no single score is right for every task, so they meet on prompts they were not chosen on. */
 import { benjaminiHochberg } from "../statistics.js";
 import { baselinePanel, greedySet, headShifts, marginSpread, meanShift } from "./additive.js";
+import type { SearchEvent } from "./events.js";
 import { accuracy, type Grade, type Grades, gain } from "./grades.js";
 import type { Memory } from "./memory.js";
 import type { HeadIndex } from "./scorer.js";
@@ -44,7 +45,12 @@ export function discoveries(memory: Memory, grade: Grade, items: readonly number
 }
 
 /** Sets from the race of single heads over `measured`; `all` are the prompts with a baseline to predict on. */
-export function candidateSets(memory: Memory, measured: readonly number[], all: readonly number[], grades: Grades): Candidate[] {
+export function* candidateSets(
+  memory: Memory,
+  measured: readonly number[],
+  all: readonly number[],
+  grades: Grades,
+): Generator<SearchEvent, Candidate[]> {
   const { eligible } = memory.scorer;
   const candidates: Candidate[] = [];
   const add = (name: string, heads: readonly HeadIndex[]) => {
@@ -67,6 +73,7 @@ export function candidateSets(memory: Memory, measured: readonly number[], all: 
     );
     add(`${name}, discoveries`, discoveries(memory, grade, measured));
     for (const size of [5, 20]) add(`${size} best by ${name}`, best.filter((head) => (t.get(head) as number) > 0).slice(0, size));
+    yield { type: "pause" };
   }
   const panel = baselinePanel(memory, all);
   if (panel.labels.length > 0) {
@@ -77,7 +84,7 @@ export function candidateSets(memory: Memory, measured: readonly number[], all: 
       [spread / 4, "soft"],
     ] as const) {
       for (const most of [10, 30, eligible.length])
-        add(`additive fit, ${label}, at most ${most}`, greedySet(panel, shifts, { width, most }));
+        add(`additive fit, ${label}, at most ${most}`, yield* greedySet(panel, shifts, { width, most }));
     }
   }
   // Shifts that are too small to be seen one by one may still add up.
@@ -96,20 +103,20 @@ export function distinct(candidates: readonly Candidate[]): Candidate[] {
  * One step of the joint refinement: heads act together, so the shift of the whole set is measured on `measured`, and the additive fit goes on
  * from there by a few moves. Null where it would not move.
  */
-export function refined(
+export function* refined(
   memory: Memory,
   from: Candidate,
   measured: readonly number[],
   all: readonly number[],
   round: number,
   moves: number,
-): Candidate | null {
+): Generator<SearchEvent, Candidate | null> {
   const panel = baselinePanel(memory, all);
   const { mean, count } = meanShift(memory, from.heads, measured);
   if (panel.labels.length === 0 || count === 0) return null;
   const shifts = headShifts(memory, memory.scorer.eligible, all);
   const spread = marginSpread(all.map((item) => memory.baselineOf(item)));
-  const heads = greedySet(panel, shifts, {
+  const heads = yield* greedySet(panel, shifts, {
     width: spread / 6,
     most: memory.scorer.eligible.length,
     from: { heads: from.heads, shift: mean },

@@ -17,4 +17,8 @@ export interface ScoreRecord {
   outcome: Outcome;
 }
 
-export type SearchEvent = { type: "record"; record: SearchRecord } | { type: "progress"; progress: CalibrateProgress };
+export type SearchEvent =
+  | { type: "record"; record: SearchRecord }
+  | { type: "progress"; progress: CalibrateProgress }
+  /** In the middle of a long computation: whoever waits for the model or the thread may go first. */
+  | { type: "pause" };
