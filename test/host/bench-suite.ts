@@ -1,5 +1,7 @@
 /** Not a test but measurements inside the real extension host; `node src/build/run.mjs bench extension` shows them. */
+import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
+import { setPriority } from "node:os";
 import { join } from "node:path";
 import * as vscode from "vscode";
 import { runAll, test, until } from "./harness.js";
@@ -11,8 +13,8 @@ export interface HostFigures {
   suggestions: { totalMs: number; engineMs: number; rpcMs: number; hostMs: number }[];
   /** From cancelling a request inside its prefill to the engine's first token for another one, less that one's own time. */
   abortMs: number[];
-  /** One key press until the editor's text has it, with an idle engine and while a chat answer streams. */
-  typingMs: { idle: number[]; busy: number[] };
+  /** One key press until the editor's text has it: with an idle engine, beside one process that only counts, and while a chat answer streams. */
+  typingMs: { idle: number[]; counting: number[]; busy: number[] };
   memory: { rss: number; heapUsed: number };
 }
 
@@ -20,7 +22,7 @@ const figures: HostFigures = {
   activationMs: 0,
   suggestions: [],
   abortMs: [],
-  typingMs: { idle: [], busy: [] },
+  typingMs: { idle: [], counting: [], busy: [] },
   memory: { rss: 0, heapUsed: 0 },
 };
 const BODY = Array.from({ length: 30 }, (_, i) => `def step_${i}(value):\n    return value + ${i}\n\n`).join("\n");
@@ -85,6 +87,12 @@ test("typing", async () => {
     }
   };
   await type(figures.typingMs.idle);
+  // What any other program does to the editor on this machine: at the engine's priority, without memory or disk.
+  const counting = spawn(process.execPath, ["-e", "for (;;);"], { env: { ...process.env, ELECTRON_RUN_AS_NODE: "1" } });
+  setPriority(counting.pid as number, 5);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await type(figures.typingMs.counting);
+  counting.kill("SIGKILL");
   const sending = chat.receive({ type: "send", text: "Write a very long story about a river." });
   await until("streaming", () => chat.conversation.turns.at(-1)?.answers[0]?.state === "streaming", 30_000);
   await vscode.window.showTextDocument(editor.document);

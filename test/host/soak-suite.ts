@@ -13,6 +13,8 @@ export interface SoakSample {
 }
 
 const MINUTES = Number(process.env.ACT_SOAK_MINUTES ?? 60);
+/** A person's pace: an hour should show what an hour of use does, and leave the machine usable meanwhile. */
+const think = () => new Promise((resolve) => setTimeout(resolve, 1500));
 const BODY = Array.from({ length: 20 }, (_, i) => `def step_${i}(value):\n    return value + ${i}\n\n`).join("\n");
 
 test(
@@ -40,10 +42,12 @@ test(
           context,
           new vscode.CancellationTokenSource().token,
         );
+        await think();
       }
       if (round % 6 === 5) await chat.receive({ type: "new" });
       await chat.receive({ type: "send", text: `Question ${round}: what is ${round} plus ${round}?` });
       requests++;
+      await think();
       if (Date.now() - started > samples.length * 60_000 * Math.min(1, MINUTES / 10)) sample();
     }
     sample();

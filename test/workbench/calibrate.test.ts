@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import process from "node:process";
 import { after, afterEach, before, describe, it } from "node:test";
 import * as v from "valibot";
@@ -9,21 +9,8 @@ import { HeadSetSchema } from "../../src/protocol/calibration.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
 import { axe } from "../panels/axe.js";
 import { Driver, textOf } from "./driver.js";
+import { sources } from "./sources.js";
 import { missing, vsix } from "./vsix.js";
-
-/** A small workspace: some of this project's own files, of several languages. */
-function sources(): Record<string, string> {
-  const files = ["colour", "scale", "png", "debounce", "random", "statistics", "sink-map-values", "text-stream"].map(
-    (name) => `src/core/${name}.ts`,
-  );
-  return Object.fromEntries([
-    ...files.map((file) => [file, readFileSync(resolve(file), "utf8")]),
-    [
-      "greet.py",
-      'def greet(name):\n    """Say hello."""\n    print("Hello " + name)\n\n\ndef part(name):\n    print("Goodbye " + name)\n\n\n',
-    ],
-  ]);
-}
 
 describe("calibrate in the workbench", { skip: missing, concurrency: 1 }, () => {
   let driver: Driver;

@@ -41,12 +41,7 @@ export class Driver {
     const executablePath = findBrowser();
     if (!executablePath) throw new Error("no Chromium was found");
     const scratch = mkdtempSync(join(tmpdir(), "act-flow-"));
-    const folder = join(scratch, "workspace");
-    mkdirSync(folder);
-    for (const [name, text] of Object.entries(options.files)) {
-      mkdirSync(join(folder, name, ".."), { recursive: true });
-      writeFileSync(join(folder, name), text);
-    }
+    const folder = workspace(join(scratch, "workspace"), options.files);
     const workbench = installWorkbench();
     const userData = join(scratch, "user");
     const extensions = join(scratch, "extensions");
@@ -62,16 +57,22 @@ export class Driver {
     const logFile = join(scratch, "server.log");
     const served = await serve(workbench, { userData, extensions, logFile, env: options.env });
     const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
-    const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-    // A machine that builds and tests at once is slow, not wrong.
-    page.setDefaultTimeout(60_000);
-    const driver = new Driver(options, folder, userData, served, browser, page);
+    const driver = new Driver(options, folder, userData, served, browser, await window(browser));
     try {
       await driver.load();
     } catch (error) {
       await driver.close();
       throw error;
     }
+    return driver;
+  }
+
+  /** Another window of the same workbench, on a folder of its own; it ends with this one. */
+  async another(name: string, files: Record<string, string>): Promise<Driver> {
+    const { options, userData, served, browser } = this;
+    const folder = workspace(join(this.folder, "..", name), files);
+    const driver = new Driver({ ...options, name: `${options.name}-${name}` }, folder, userData, served, browser, await window(browser));
+    await driver.load();
     return driver;
   }
 
@@ -202,4 +203,19 @@ export class Driver {
     rmSync(join(this.userData, ".."), { recursive: true, force: true, maxRetries: 5 });
     if (/Extension Host Process exited with code: (?!0,)/.test(text)) throw new Error("The extension host crashed during this flow.");
   }
+}
+
+function workspace(folder: string, files: Record<string, string>): string {
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(join(folder, name, ".."), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  }
+  return folder;
+}
+
+async function window(browser: Browser): Promise<Page> {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+  // A machine that builds and tests at once is slow, not wrong.
+  page.setDefaultTimeout(60_000);
+  return page;
 }
