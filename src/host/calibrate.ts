@@ -199,6 +199,8 @@ export class Calibration implements vscode.Disposable {
       });
       await this.finish(result);
     } catch (error) {
+      // Where nothing was measured there is nothing to go on from.
+      if (!resume && this.phase === "running" && this.run?.forwardPasses === 0) await this.forget();
       this.fail(toActError(error), abort.signal.aborted);
     } finally {
       this.abort = null;

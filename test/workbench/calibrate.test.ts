@@ -137,4 +137,16 @@ describe("calibrate in the workbench", { skip: missing, concurrency: 1 }, () => 
     assert.ok(set.evidence);
     assert.ok(!readdirSync(driver.folder).some((name) => name.endsWith(".tmp")));
   });
+
+  it("a folder with too little in it is told so, and there is nothing to go on with", async () => {
+    const other = await driver.another("short", { "one.py": "print(1)\n" });
+    await other.command("ACT: Calibrate Heads");
+    const page = other.frame();
+    await page.locator('[data-name="start"]').click();
+    await page
+      .locator('[data-name="verdict"]')
+      .filter({ hasText: /give no item to complete: they are too short/ })
+      .waitFor();
+    assert.equal(await page.locator('[data-name="resume"]').isVisible(), false);
+  });
 });
