@@ -97,3 +97,11 @@ test("the best set so far stays when an event has none, and a finished search ha
   assert.deepEqual(snapshot.best, best);
   assert.equal(finishSnapshot(snapshot).secondsLeft, 0);
 });
+
+test("a part that the verdict made unnecessary is not called finished", () => {
+  const validated = finishSnapshot(foldProgress(start(), event({ part: "validate", done: 10, total: 10 })));
+  assert.deepEqual(
+    validated.parts.map((part) => part.finished),
+    [true, true, true, false],
+  );
+});

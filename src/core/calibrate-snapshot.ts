@@ -43,9 +43,10 @@ export function foldProgress(snapshot: CalibrateSnapshot, event: CalibrateProgre
   };
 }
 
-/** The search is over: nothing is left to do and no part is running. */
+/** The search is over: nothing is left to do and no part is running. A part behind the last one that reported was not needed. */
 export function finishSnapshot(snapshot: CalibrateSnapshot): CalibrateSnapshot {
-  return { ...snapshot, secondsLeft: 0, parts: snapshot.parts.map((part) => ({ ...part, finished: true })) };
+  const last = snapshot.part === null ? PARTS.length : PARTS.indexOf(snapshot.part);
+  return { ...snapshot, secondsLeft: 0, parts: snapshot.parts.map((part, index) => ({ ...part, finished: index <= last })) };
 }
 
 function foldScores(scores: CalibrateSnapshot["scores"], heads: readonly HeadScore[]): CalibrateSnapshot["scores"] {

@@ -234,6 +234,9 @@ test("progress: parts in order, counts that add up, ranked heads early", async (
     .slice(0, 20)
     .flatMap(({ heads }) => heads);
   assert.ok(early.length > 20 && early.every(({ layer }) => layer >= 2));
+  const ranking = progress.find(({ heads }) => heads.some(({ state }) => state === "kept"));
+  const kept = ranking?.heads.filter(({ state }) => state === "kept").length ?? 0;
+  assert.ok(kept > 0 && kept < (ranking?.heads.length ?? 0), "heads are kept for what they did, not because all heads are a candidate");
   const last = progress.at(-1);
   assert.ok(last?.best && last.best.interval[0] <= last.best.difference);
 });

@@ -435,7 +435,9 @@ class Search {
 
   /** The whole ranking once more, with who is kept. */
   private rankingOf(items: readonly number[], candidates: readonly Candidate[] = []): SearchEvent {
-    const kept = new Set(candidates.flatMap(({ heads }) => heads));
+    // All heads together are a candidate too, but keep no head for its own sake.
+    const chosen = candidates.filter(({ heads }) => heads.length < this.scorer.eligible.length);
+    const kept = new Set(chosen.flatMap(({ heads }) => heads));
     const event = this.progress(this.total, this.scorer.eligible, items);
     if (event.type === "progress") {
       for (const score of event.progress.heads) {

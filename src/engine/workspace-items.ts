@@ -1,3 +1,4 @@
+import path from "node:path";
 import { PUBLISHED_SEARCH_SAMPLES } from "../core/tasks/index.js";
 import { infillItems } from "../core/workspace.js";
 import { ActError } from "../protocol/errors.js";
@@ -17,13 +18,14 @@ export async function workspaceItems(model: Model, folder: string, seed: number,
   const found = infillItems(await sourceFiles(folder, signal), MOST_ITEMS, seed);
   if (found.length === 0)
     throw new ActError("data", `The sources in ${folder} give no item to complete: they are too short, generated, or hold secrets.`);
-  const items = found.map(({ path, prefix, suffix, truth }): ScorerItem => {
-    const { prompt } = infillTokens(model, { prefix, suffix, path, maxPromptTokens: PROMPT_TOKENS, maxTokens: TRUTH_TOKENS });
+  const items = found.map(({ path: file, prefix, suffix, truth }): ScorerItem => {
+    const { prompt } = infillTokens(model, { prefix, suffix, path: file, maxPromptTokens: PROMPT_TOKENS, maxTokens: TRUTH_TOKENS });
     const tokens = model.native.tokenize(truth, false).slice(0, TRUTH_TOKENS);
     return { tokens: prompt, answers: [], truth: tokens, firstLine: firstLineTokens(model, tokens) };
   });
   return {
-    name: `workspace ${folder}`,
+    // Not the whole path: head sets are passed on.
+    name: `the files of ${path.basename(path.resolve(folder))}`,
     versions: {},
     items,
     contentFree: [],

@@ -226,9 +226,8 @@ export class Calibration implements vscode.Disposable {
   /** The verdict is there: the set enters the history, and is switched on only where its confirmation says better. */
   private async finish({ headSet, verdict, helps }: CalibrateResult): Promise<void> {
     const place = this.search?.place;
-    const name =
-      headSet.name ??
-      `${place?.kind === "workspace" ? place.name : (place?.tasks.join(", ") ?? "search")}, ${new Date().toLocaleDateString("en", { day: "numeric", month: "long" })}`;
+    const measured = place?.kind === "workspace" ? place.name : (place?.tasks.join(", ") ?? "search");
+    const name = `${measured}, ${new Date().toLocaleDateString("en", { day: "numeric", month: "long" })}`;
     const id = await this.history.save({ ...headSet, name, verdict });
     await this.forget();
     await this.list();

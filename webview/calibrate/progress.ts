@@ -32,10 +32,8 @@ export class Progress {
       const share = finished ? 1 : total > 0 ? done / total : 0;
       row.fill.style.width = `${100 * share}%`;
       row.bar.setAttribute("aria-valuenow", String(Math.round(100 * share)));
-      setText(
-        row.count,
-        finished ? (done >= total && total > 0 ? `${total} of ${total}` : "done") : total > 0 ? `${done} of ${total}` : "",
-      );
+      const counted = total > 0 ? `${Math.min(done, total)} of ${total}` : "";
+      setText(row.count, finished ? (done >= total && counted) || "done" : phase === "done" ? "not needed" : counted);
       row.item.dataset.state = finished ? "done" : run.part === part ? "now" : "waiting";
     }
     const running = phase === "running" || phase === "cancelling";
