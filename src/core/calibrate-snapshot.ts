@@ -43,9 +43,10 @@ export function foldProgress(snapshot: CalibrateSnapshot, event: CalibrateProgre
   };
 }
 
-/** The search is over: nothing is left to do and no part is running. A part behind the last one that reported was not needed. */
+/** The search is over: nothing is left to do and no part is running. Parts behind the last one that ever reported were not needed. */
 export function finishSnapshot(snapshot: CalibrateSnapshot): CalibrateSnapshot {
-  const last = snapshot.part === null ? PARTS.length : PARTS.indexOf(snapshot.part);
+  const reported = snapshot.parts.findLastIndex(({ total }) => total > 0);
+  const last = reported < 0 ? PARTS.length : reported;
   return { ...snapshot, secondsLeft: 0, parts: snapshot.parts.map((part, index) => ({ ...part, finished: index <= last })) };
 }
 

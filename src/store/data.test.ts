@@ -94,7 +94,7 @@ test("a hash that this version knows is checked at first use", async () => {
 test("what cannot be had is a sentence", async () => {
   await withHub({}, async (endpoint, folder) => {
     await assert.rejects(fetchHubData("sst2", folder, { endpoint }), /answered 404/);
-    await assert.rejects(fetchHubData("CB", folder, { endpoint }), /--data or ACT_DATA/);
+    await assert.rejects(fetchHubData("CB", folder, { endpoint }), /act … --data FOLDER, or the variable ACT_DATA/);
     await assert.rejects(fetchHubData("sst2", folder, { endpoint: "http://127.0.0.1:9" }), /cannot be reached/);
   });
   await withHub({ "train.jsonl": line("x", 7), "dev.jsonl": TEST }, async (endpoint, folder) => {

@@ -75,7 +75,7 @@ export async function fetchHubData(
   if (!source)
     throw new ActError(
       "data",
-      `The evaluation data of ${task} is not here and cannot be fetched from the Hub in a form that is read. Name its folder with --data or ACT_DATA.`,
+      `The evaluation data of ${task} is not here and cannot be fetched from the Hub in a form that is read. Put it into a folder and name that: act … --data FOLDER, or the variable ACT_DATA for the editor.`,
     );
   const record = `${folder}.pin.json`;
   const pinned = await readPin(record, source.repository);
@@ -118,7 +118,7 @@ async function resolveCommit(
     if (signal?.aborted) throw error;
     throw new ActError(
       "download",
-      `${new URL(url).host} cannot be reached. Name a folder with the evaluation data with --data or ACT_DATA.`,
+      `${new URL(url).host} cannot be reached. Try again with a connection, or name a folder with the evaluation data: act … --data FOLDER, or the variable ACT_DATA for the editor.`,
       { cause: error },
     );
   });
