@@ -78,15 +78,15 @@ export async function run(context: BuildContext): Promise<WorkbenchSearch> {
     await driver.command("View: Toggle Primary Side Bar Visibility");
     await wide(driver, "calibrate", 1180);
 
-    await page.locator(".tab", { hasText: "Calibrate Heads" }).locator(".codicon-close").first().click();
+    await page.locator(".tab", { hasText: "Calibrate Heads" }).click({ button: "middle" });
     await driver.toEnd();
-    await page.keyboard.type("side", { delay: 60 });
-    await driver.ghostText().first().waitFor();
     await driver.command("ACT: Show Sinks of the Current Prompt");
-    await driver.command("View: Toggle Maximize Editor Group");
-    // The second eligible layer's first head, and a cell of it.
-    await named("heads").click({ position: { x: 20, y: 30 } });
+    // The second eligible layer's first head.
+    await named("heads").waitFor();
+    for (const key of ["ArrowDown", "ArrowDown", "ArrowDown", "Enter"]) await named("heads").press(key);
     await named("heatmap").waitFor();
+    await page.locator(".tab", { hasText: "Attention Sinks" }).click();
+    await driver.command("View: Toggle Maximize Editor Group");
     await wide(driver, "sinks", 1500);
     return { task: TASK, budgetMinutes: minutes, firstHeadsSeconds, ghostTextSeconds, verdictSeconds, verdict };
   } catch (error) {
