@@ -4,6 +4,7 @@
  * journal) are not asked for again, so a search that was killed repeats itself up to where it stopped and goes on.
  */
 import type { CalibrateProgress } from "../protocol/engine.js";
+import { quantile } from "./bench-statistics.js";
 import { type Candidate, candidateSets, distinct, publishedRule, refined } from "./search/candidates.js";
 import { type Arm, type ArmResult, compareArm, compareContextual, randomArms } from "./search/confirm.js";
 import type { SearchEvent, SearchRecord } from "./search/events.js";
@@ -124,9 +125,17 @@ class Search {
     });
     if (budgetSeconds !== undefined && !exhaustive) {
       const probe = divide(this.scorer.items, adjust(this.plan), seed).confirm.slice(0, 6);
-      const passes = this.memory.spent;
-      yield* this.watch("baseline", probe.length, this.memory.needBaselines(probe, this.signal));
-      yield* this.memory.needPace(() => passes.tokenLayers / Math.max(passes.seconds, 1e-3));
+      const rates: number[] = [];
+      for (const item of probe) {
+        const { tokenLayers, seconds } = { ...this.memory.spent };
+        yield* this.watch("baseline", probe.length, this.memory.needBaselines([item], this.signal));
+        const now = this.memory.spent;
+        // One that a journal knows takes no time now.
+        if (now.seconds > seconds) rates.push((now.tokenLayers - tokenLayers) / (now.seconds - seconds));
+      }
+      const { spent } = this.memory;
+      // The median: the first pass of a context pays for its memory, and a request may come in between.
+      yield* this.memory.needPace(() => (rates.length > 0 ? quantile(rates, 0.5) : spent.tokenLayers / Math.max(spent.seconds, 1e-3)));
       const layersPerPass = this.meanTokens(probe) * this.scorer.layers;
       this.plan = planFor(budgetSeconds, (this.memory.pace as number) / layersPerPass, this.scorer.eligible.length);
     }
