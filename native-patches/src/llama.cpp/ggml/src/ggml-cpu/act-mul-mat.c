@@ -1,0 +1,188 @@
+#define GGML_COMMON_DECL_C
+#include "ggml-common.h"
+
+#include "act-mul-mat.h"
+#include "ggml-impl.h"
+#include "simd-mappings.h"
+
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+
+#include <immintrin.h>
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512VNNI__)
+#define ACT_VNNI 1
+enum { ROWS = 8 };
+#else
+enum { ROWS = 4 };
+#endif
+
+// ROWS x COLS sums are in registers at a time. What is unpacked lies on the stack (up to 230 KB): no row longer than MAX_BLOCKS blocks.
+enum { COLS = 2, GROUP = 16, MAX_BLOCKS = 512 };
+
+// ROWS rows of weights, a byte each.
+struct weights {
+    uint8_t q[MAX_BLOCKS][ROWS][QK4_1];
+    float   d[MAX_BLOCKS][ROWS];
+    float   m[MAX_BLOCKS][ROWS];
+};
+
+// Up to GROUP columns of activations: the values stay where they are, the scales become floats.
+struct activations {
+    const block_q8_1 * col[GROUP];
+    float              d[MAX_BLOCKS][GROUP];
+    float              s[MAX_BLOCKS][GROUP];
+};
+
+// Where there are fewer rows or columns than a tile has, the last one is taken again, and what comes of it dropped.
+
+static void unpack_weights(struct weights * w, int64_t nb, const char * x, size_t x_stride, int64_t rows) {
+    const __m256i low = _mm256_set1_epi8(0xF);
+    for (int r = 0; r < ROWS; r++) {
+        const block_q4_1 * row = (const block_q4_1 *) (x + (r < rows ? r : rows - 1) * x_stride);
+        for (int64_t b = 0; b < nb; b++) {
+            const __m128i bytes = _mm_loadu_si128((const __m128i *) row[b].qs);
+            const __m256i both  = _mm256_set_m128i(_mm_srli_epi16(bytes, 4), bytes);
+            _mm256_storeu_si256((__m256i *) w->q[b][r], _mm256_and_si256(both, low));
+            w->d[b][r] = GGML_CPU_FP16_TO_FP32(row[b].d);
+            w->m[b][r] = GGML_CPU_FP16_TO_FP32(row[b].m);
+        }
+    }
+}
+
+static void unpack_scales(struct activations * v, int64_t nb, const char * y, size_t y_stride, int64_t cols) {
+    for (int c = 0; c < GROUP; c++) {
+        v->col[c] = (const block_q8_1 *) (y + (c < cols ? c : cols - 1) * y_stride);
+        if (c >= cols + COLS - 1) {
+            continue; // no tile reaches so far
+        }
+        for (int64_t b = 0; b < nb; b++) {
+            v->d[b][c] = GGML_CPU_FP16_TO_FP32(v->col[c][b].d);
+            v->s[b][c] = GGML_CPU_FP16_TO_FP32(v->col[c][b].s);
+        }
+    }
+}
+
+// a * b + sum, in one rounding or two as the compiler does it with ggml_vec_dot_q4_1_q8_1's plain C
+static __m256 add_product(__m256 a, __m256 b, __m256 sum) {
+#if defined(_MSC_VER) && !defined(__clang__)
+    return _mm256_add_ps(_mm256_mul_ps(a, b), sum);
+#else
+    return _mm256_fmadd_ps(a, b, sum);
+#endif
+}
+
+static float sum_of_8(__m256 v) {
+    __m128 sum = _mm256_extractf128_ps(v, 1);
+    sum = _mm_add_ps(sum, _mm256_castps256_ps128(v));
+    sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    sum = _mm_add_ss(sum, _mm_movehdup_ps(sum));
+    return _mm_cvtss_f32(sum);
+}
+
+// One tile: sums[c][r] for the columns c0 and on. Eight lanes belong to a pair of row and column, and their order and every rounding are
+// those of ggml_vec_dot_q4_1_q8_1. (The offsets are plain C, as there, so that a compiler fuses both or neither.)
+static void tile(float sums[COLS][ROWS], int64_t nb, const struct weights * w, const struct activations * v, int64_t c0) {
+#ifdef ACT_VNNI
+    // a register holds two rows; copy[r] spreads the scales of rows 2 r and 2 r + 1 over its lanes
+    const block_q8_1 * y[COLS];
+    __m512  acc[COLS][ROWS / 2];
+    __m256  offset[COLS];
+    __m512i copy[ROWS / 2];
+    for (int r = 0; r < ROWS / 2; r++) {
+        copy[r] = _mm512_inserti64x4(_mm512_set1_epi32(2 * r), _mm256_set1_epi32(2 * r + 1), 1);
+    }
+    for (int c = 0; c < COLS; c++) {
+        y[c]      = v->col[c0 + c];
+        offset[c] = _mm256_setzero_ps();
+        for (int r = 0; r < ROWS / 2; r++) {
+            acc[c][r] = _mm512_setzero_ps();
+        }
+    }
+    for (int64_t b = 0; b < nb; b++) {
+        for (int c = 0; c < COLS; c++) {
+            const __m512i q = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *) y[c][b].qs));
+            const __m512  d = _mm512_castps256_ps512(_mm256_mul_ps(_mm256_loadu_ps(w->d[b]), _mm256_set1_ps(v->d[b][c0 + c])));
+            for (int r = 0; r < ROWS / 2; r++) {
+                const __m512i xy = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_loadu_si512(w->q[b][2 * r]), q);
+                acc[c][r] = _mm512_fmadd_ps(_mm512_permutexvar_ps(copy[r], d), _mm512_cvtepi32_ps(xy), acc[c][r]);
+            }
+            offset[c] = add_product(_mm256_loadu_ps(w->m[b]), _mm256_set1_ps(v->s[b][c0 + c]), offset[c]);
+        }
+    }
+    for (int c = 0; c < COLS; c++) {
+        _mm256_storeu_ps(sums[c], offset[c]);
+        for (int r = 0; r < ROWS / 2; r++) {
+            sums[c][2 * r]     += sum_of_8(_mm512_castps512_ps256(acc[c][r]));
+            sums[c][2 * r + 1] += sum_of_8(_mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(acc[c][r]), 1)));
+        }
+    }
+#else
+    __m256 acc[COLS][ROWS];
+    for (int c = 0; c < COLS; c++) {
+        for (int r = 0; r < ROWS; r++) {
+            acc[c][r] = _mm256_setzero_ps();
+        }
+    }
+    for (int64_t b = 0; b < nb; b++) {
+        for (int c = 0; c < COLS; c++) {
+            const __m256i y = _mm256_loadu_si256((const __m256i *) v->col[c0 + c][b].qs);
+            const __m256  d = _mm256_set1_ps(v->d[b][c0 + c]);
+            for (int r = 0; r < ROWS; r++) {
+                // weights are below 16, so the 16-bit sums of two products do not saturate
+                const __m256i pairs = _mm256_maddubs_epi16(_mm256_loadu_si256((const __m256i *) w->q[b][r]), y);
+                const __m256  xy    = _mm256_cvtepi32_ps(_mm256_madd_epi16(_mm256_set1_epi16(1), pairs));
+                acc[c][r] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_set1_ps(w->d[b][r]), d), xy, acc[c][r]);
+            }
+            for (int r = 0; r < ROWS; r++) {
+                offset[c][r] += w->m[b][r] * v->s[b][c0 + c];
+            }
+        }
+    }
+    for (int c = 0; c < COLS; c++) {
+        for (int r = 0; r < ROWS; r++) {
+            sums[c][r] = sum_of_8(acc[c][r]) + offset[c][r];
+        }
+    }
+#endif
+}
+
+bool ggml_act_mul_mat_q4_1(int64_t n,
+        float * dst, size_t dst_stride,
+        const void * x, size_t x_stride, int64_t rows,
+        const void * y, size_t y_stride, int64_t cols) {
+    const int64_t nb = n / QK4_1;
+    if (nb > MAX_BLOCKS || cols < COLS) {
+        return false;
+    }
+    struct weights     w;
+    struct activations v;
+    for (int64_t c0 = 0; c0 < cols; c0 += GROUP) {
+        const int64_t n_cols = MIN(cols - c0, GROUP);
+        unpack_scales(&v, nb, (const char *) y + c0 * y_stride, y_stride, n_cols);
+        for (int64_t r0 = 0; r0 < rows; r0 += ROWS) {
+            const int64_t n_rows = MIN(rows - r0, ROWS);
+            unpack_weights(&w, nb, (const char *) x + r0 * x_stride, x_stride, n_rows);
+            for (int64_t c = 0; c < n_cols; c += COLS) {
+                float sums[COLS][ROWS];
+                tile(sums, nb, &w, &v, c);
+                for (int64_t i = 0; i < MIN(n_cols - c, COLS); i++) {
+                    float * to = (float *) ((char *) dst + (c0 + c + i) * dst_stride) + r0;
+                    memcpy(to, sums[i], n_rows * sizeof(float));
+                }
+            }
+        }
+    }
+    return true;
+}
+
+#else
+
+bool ggml_act_mul_mat_q4_1(int64_t n,
+        float * dst, size_t dst_stride,
+        const void * x, size_t x_stride, int64_t rows,
+        const void * y, size_t y_stride, int64_t cols) {
+    (void) n, (void) dst, (void) dst_stride, (void) x, (void) x_stride, (void) rows, (void) y, (void) y_stride, (void) cols;
+    return false;
+}
+
+#endif
