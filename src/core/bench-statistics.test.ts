@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { quantile, ratioOfMedians } from "./bench-statistics.js";
+import { quantile, ratioOfMedians, spread } from "./bench-statistics.js";
 import { random } from "./random.js";
 
 test("quantiles", () => {
   assert.equal(quantile([3, 1, 2], 0.5), 2);
   assert.equal(quantile([1, 2, 3, 4], 0.5), 2.5);
   assert.equal(quantile([5], 0.95), 5);
+});
+
+test("the spread of a latency", () => {
+  assert.deepEqual(spread([4, 2, 3, 1, 5]), { p50: 3, p95: 4.8, max: 5 });
   assert.ok(Number.isNaN(quantile([], 0.5)));
 });
 

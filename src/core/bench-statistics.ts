@@ -11,6 +11,17 @@ export function quantile(values: readonly number[], p: number): number {
   return low + (high - low) * (at - Math.floor(at));
 }
 
+/** What a latency is reported by. */
+export interface Spread {
+  p50: number;
+  p95: number;
+  max: number;
+}
+
+export function spread(values: readonly number[]): Spread {
+  return { p50: quantile(values, 0.5), p95: quantile(values, 0.95), max: quantile(values, 1) };
+}
+
 /**
  * Speed that is left: median time without over median time with, and its 95 % interval by resampling rounds. A round holds one time of each,
  * taken one after the other, so rounds are drawn whole.

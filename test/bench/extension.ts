@@ -6,16 +6,16 @@ import { statSync } from "node:fs";
 import type { BuildContext } from "../../src/build/context.js";
 import { ensureDefaultModel } from "../../src/build/model.js";
 import { packageExtension } from "../../src/build/package.js";
-import { quantile } from "../../src/core/bench-statistics.js";
+import { quantile, type Spread, spread } from "../../src/core/bench-statistics.js";
 import type { HostFigures } from "../host/bench-suite.js";
 import { figuresOf } from "../host/run.js";
 
 export interface ExtensionFigures {
   activationMs: number;
-  ghostTextMs: { p50: number; p95: number };
+  ghostTextMs: Spread;
   /** Host, messages and post-processing: all but the engine's own work. */
   overheadMs: { p50: number; p95: number; rpcP50: number; hostP50: number };
-  abortMs: { p50: number; p95: number };
+  abortMs: Spread;
   /** `counting`: beside a process that only counts. */
   typingMs: { idleP50: number; countingP50: number; busyP50: number; ratio: number };
   hostMemoryBytes: number;
@@ -35,9 +35,9 @@ export async function run(context: BuildContext): Promise<ExtensionFigures> {
   ) as [number, number, number];
   return {
     activationMs: host.activationMs,
-    ghostTextMs: both(host.suggestions.map((s) => s.totalMs)),
+    ghostTextMs: spread(host.suggestions.map((s) => s.totalMs)),
     overheadMs: {
-      ...both(overhead),
+      ...spread(overhead),
       rpcP50: quantile(
         host.suggestions.map((s) => s.rpcMs),
         0.5,
@@ -47,13 +47,9 @@ export async function run(context: BuildContext): Promise<ExtensionFigures> {
         0.5,
       ),
     },
-    abortMs: both(host.abortMs),
+    abortMs: spread(host.abortMs),
     typingMs: { idleP50: idle, countingP50: counting, busyP50: busy, ratio: busy / idle },
     hostMemoryBytes: host.memory.rss,
     vsixBytes: statSync(file).size,
   };
-}
-
-function both(values: number[]): { p50: number; p95: number } {
-  return { p50: quantile(values, 0.5), p95: quantile(values, 0.95) };
 }

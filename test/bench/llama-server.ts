@@ -13,7 +13,7 @@ import { ensureDefaultModel } from "../../src/build/model.js";
 import { setUpReference } from "../../src/build/native.js";
 import { freePort } from "../../src/build/workbench.js";
 import { EngineClient } from "../../src/client/client.js";
-import { quantile } from "../../src/core/bench-statistics.js";
+import { type Spread, spread } from "../../src/core/bench-statistics.js";
 
 const ROUNDS = Number(process.env.ACT_BENCH_ROUNDS ?? 40);
 const WARM_UP = 4;
@@ -25,8 +25,8 @@ const CODE = Array.from(
 export interface ServerFigures {
   threads: number;
   promptCharacters: number;
-  oursMs: { p50: number; p95: number };
-  serverMs: { p50: number; p95: number };
+  oursMs: Spread;
+  serverMs: Spread;
   /** Ours over theirs at the median; under 1 is faster. */
   ratio: number;
 }
@@ -59,13 +59,14 @@ export async function run(context: BuildContext): Promise<ServerFigures> {
       // The first of a pair meets colder caches: they take turns.
       for (const one of i % 2 ? measure.reverse() : measure) await one();
     }
-    const [a, b] = [ours.slice(WARM_UP), theirs.slice(WARM_UP)];
+    const oursMs = spread(ours.slice(WARM_UP));
+    const serverMs = spread(theirs.slice(WARM_UP));
     return {
       threads,
       promptCharacters: CODE.length,
-      oursMs: { p50: quantile(a, 0.5), p95: quantile(a, 0.95) },
-      serverMs: { p50: quantile(b, 0.5), p95: quantile(b, 0.95) },
-      ratio: quantile(a, 0.5) / quantile(b, 0.5),
+      oursMs,
+      serverMs,
+      ratio: oursMs.p50 / serverMs.p50,
     };
   } finally {
     engine.dispose();

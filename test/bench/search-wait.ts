@@ -8,7 +8,7 @@ import path from "node:path";
 import type { BuildContext } from "../../src/build/context.js";
 import { ensureDefaultModel } from "../../src/build/model.js";
 import { EngineClient } from "../../src/client/client.js";
-import { quantile } from "../../src/core/bench-statistics.js";
+import { type Spread, spread } from "../../src/core/bench-statistics.js";
 import type { CalibrateParams } from "../../src/protocol/engine.js";
 
 const REQUESTS = 60;
@@ -17,12 +17,11 @@ const CANCELS = 12;
 export interface SearchWait {
   task: string;
   /** From an inline completion's arrival to its turn. */
-  waitMs: { p50: number; p95: number; max: number };
+  waitMs: Spread;
   /** From cancelling the search to its end. */
-  cancelMs: { p50: number; p95: number; max: number };
+  cancelMs: Spread;
 }
 
-const spread = (values: number[]) => ({ p50: quantile(values, 0.5), p95: quantile(values, 0.95), max: Math.max(...values) });
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export async function run(context: BuildContext): Promise<SearchWait[]> {

@@ -11,8 +11,6 @@ import type { ThemeKind } from "../../src/core/colour.js";
 export type View = "sinks" | "calibrate" | "chat";
 export const THEMES: readonly ThemeKind[] = ["light", "dark", "hc-light", "hc-dark"];
 const SCREENSHOTS = path.resolve("test-results/panels");
-/** Screenshots that are the README's pictures; ACT_PICTURES=1 renews them. */
-const PICTURES: Record<string, string> = { "sinks-dark": "sinks.png", "calibrate-helps-dark": "calibrate.png" };
 const NONCE = "fixture";
 /** The policy of src/host/webview.ts. */
 const POLICY = `default-src 'none'; script-src 'nonce-${NONCE}' 'strict-dynamic'; style-src 'self' 'nonce-${NONCE}'; img-src 'self' blob:; font-src 'self'`;
@@ -71,8 +69,6 @@ export async function openBed(): Promise<Bed> {
     screenshot: async (page, name) => {
       await fs.mkdir(SCREENSHOTS, { recursive: true });
       await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), fullPage: true });
-      const picture = process.env.ACT_PICTURES ? PICTURES[name] : undefined;
-      if (picture) await page.screenshot({ path: path.join("media", picture), fullPage: true });
     },
     close: async () => {
       await browser.close();
