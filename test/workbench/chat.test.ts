@@ -38,7 +38,7 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
         "act.model.contextSize": 2048,
         "act.headSet": headSetFile(),
         "act.chat.temperature": 0,
-        "act.chat.maxTokens": 300,
+        "act.chat.maxTokens": 600,
       },
     });
     await driver.openFile("greet.py");
@@ -98,9 +98,9 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
   it("an answer streams, and stop keeps what came", async () => {
     await ask("Write a long story about a mountain.");
     await state("streaming");
-    await driver.screenshot("streaming");
     await view().locator('[data-name="stop"]').click();
     await state("stopped");
+    await driver.screenshot("stopped");
     assert.match(await textOf(answer().locator(".note")), /Stopped/);
     assert.ok((await textOf(answer().locator(".markdown"))).length > 0);
   });
