@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { setImmediate } from "node:timers/promises";
 import * as v from "valibot";
 import { type SearchOptions, type SearchResult, calibrate as search } from "../core/calibrate.js";
 import type { SearchRecord } from "../core/search/events.js";
@@ -58,10 +57,10 @@ interface Subject {
   scoring: string;
 }
 
-async function subjectOf(model: Model, params: CalibrateParams, signal: AbortSignal): Promise<Subject> {
+async function subjectOf(model: Model, params: CalibrateParams, turn: Turn): Promise<Subject> {
   if ((params.tasks === undefined) === (params.workspace === undefined))
     throw new ActError("usage", "Say what to calibrate for: tasks, or a workspace folder.");
-  if (params.workspace !== undefined) return await workspaceItems(model, params.workspace, params.seed, signal);
+  if (params.workspace !== undefined) return await workspaceItems(model, params.workspace, params.seed, turn);
   const subject: Subject = {
     name: (params.tasks ?? []).join("+"),
     versions: {},
@@ -72,8 +71,8 @@ async function subjectOf(model: Model, params: CalibrateParams, signal: AbortSig
     scoring: "logits of the answers' tokens",
   };
   for (const name of params.tasks ?? []) {
-    const { task, train } = await loadTask(name, { ...(params.data === undefined ? {} : { data: params.data }), signal });
-    const { items, skipped } = taskItems(model, task, train);
+    const { task, train } = await loadTask(name, { ...(params.data === undefined ? {} : { data: params.data }), signal: turn.signal });
+    const { items, skipped } = await taskItems(model, task, train, turn);
     subject.items.push(...items);
     subject.skipped += skipped;
     subject.versions[task.name] = task.version;
@@ -89,7 +88,7 @@ async function run(engine: Engine, params: CalibrateParams, call: Call<"calibrat
   const eligible = eligibleHeads(model, params.layers);
   const strength = { method: params.method, beta: params.beta, threshold: params.threshold, statistics: params.statistics };
   model.checkCalibration({ ...strength, heads: eligible });
-  const subject = await subjectOf(model, params, call.signal);
+  const subject = await subjectOf(model, params, turn);
   const pool = [...subject.items, ...subject.contentFree];
 
   const merged = await mergedRecords(params, model);
@@ -121,11 +120,7 @@ async function run(engine: Engine, params: CalibrateParams, call: Call<"calibrat
         const event = step.value;
         if (event.type === "record") await turn.during(journal.append([event.record]));
         else if (event.type === "progress") throttle.add(event.progress);
-        else {
-          // A request that has arrived is seen by the event loop first.
-          await setImmediate();
-          await turn.pause();
-        }
+        else await turn.rest();
       }
     });
     throttle.flush();

@@ -51,11 +51,14 @@ interface Plan {
   tasks: Task[];
 }
 
-async function planOf(model: Model, params: EvaluateParams, signal: AbortSignal): Promise<Plan> {
+async function planOf(model: Model, params: EvaluateParams, turn: Turn): Promise<Plan> {
   const plan: Plan = { works: [], skipped: [], contentFree: [], tasks: [] };
   const most = Math.min(model.info.ubatch, model.info.contextSize);
   for (const name of params.tasks) {
-    const { task, train, test } = await loadTask(name, { ...(params.data === undefined ? {} : { data: params.data }), signal });
+    const { task, train, test } = await loadTask(name, {
+      ...(params.data === undefined ? {} : { data: params.data }),
+      signal: turn.signal,
+    });
     if (plan.tasks.some((one) => one.name === task.name)) throw new ActError("usage", `The task ${task.name} is named twice.`);
     plan.tasks.push(task);
     labelTokens(model, task);
@@ -66,6 +69,7 @@ async function planOf(model: Model, params: EvaluateParams, signal: AbortSignal)
     for (let repeat = 0; repeat < repeats; repeat++) {
       const shots = params.shots === 0 ? [] : shotsOfRepeat(train, params.shots, repeat);
       for (const item of items) {
+        await turn.rest();
         const tokens = model.encode(prompt(task, item, shots));
         if (tokens.length <= most) plan.works.push({ task, repeat, item, tokens });
         else plan.skipped.push({ type: "skipped", task: task.name, repeat, id: item.id, tokens: tokens.length });
@@ -82,7 +86,7 @@ async function planOf(model: Model, params: EvaluateParams, signal: AbortSignal)
 async function run(engine: Engine, params: EvaluateParams, call: Call<"evaluate">, turn: Turn): Promise<EvaluateResult> {
   const { model } = engine;
   model.checkCalibration(params.calibration);
-  const plan = await planOf(model, params, call.signal);
+  const plan = await planOf(model, params, turn);
   const arms = params.calibration && params.calibration.heads.length > 0 ? [null, params.calibration] : [null];
   const options = optionsOf(model, params, plan);
   const opened = params.out

@@ -173,3 +173,15 @@ test("a running background work learns of a request at once, not at its next pau
   await background;
   assert.deepEqual(seen, [false, true, false]);
 });
+
+test("a long computation that rests gives way within milliseconds", async () => {
+  const queue = new Queue();
+  const background = queue.run("tokenising", "background", never, async (turn) => {
+    // 200 ms of pieces that take almost nothing, as a prompt's tokens do
+    for (const start = performance.now(); performance.now() - start < 200; ) await turn.rest();
+  });
+  const waited = await queue.run("typed", "typing", never, async (turn) => turn.waited);
+  assert.equal(queue.busy, "tokenising", "the computation is not over yet");
+  await background;
+  assert.ok(waited < 100, `${waited} ms`);
+});

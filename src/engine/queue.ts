@@ -1,8 +1,12 @@
+import { setImmediate } from "node:timers/promises";
 import { ActError } from "../protocol/errors.js";
 
 /** Who goes first: what the user is typing, then what they asked, then what runs in the background. */
 export type Priority = "typing" | "request" | "background";
 const ORDER: readonly Priority[] = ["typing", "request", "background"];
+
+/** Milliseconds that a computation outside the model may take before it looks whether somebody waits. */
+const REST_EVERY_MS = 5;
 
 /** What running work holds of the queue. */
 export interface Turn {
@@ -14,6 +18,8 @@ export interface Turn {
    * nothing of the model in mid-flight. Throws `cancelled` when this work was cancelled.
    */
   pause(): Promise<void>;
+  /** For pieces of a computation outside the model: every few milliseconds, sees what has arrived meanwhile and pauses for it. */
+  rest(): Promise<void>;
   /** Waits for something else than the model, a disk say; work of a higher class runs meanwhile. */
   during<T>(other: Promise<T>): Promise<T>;
   /** Aborts when work of a higher class arrives: a batch in mid-flight may be given up for it, to be repeated after the next `pause`. */
@@ -70,10 +76,18 @@ export class Queue {
               await this.pause(rank, signal);
               if (own.preempt.signal.aborted) own.preempt = new AbortController();
             };
+            let rested = performance.now();
             const turn = {
               signal,
               waited: performance.now() - arrived,
               pause,
+              rest: async () => {
+                if (performance.now() - rested < REST_EVERY_MS) return;
+                // A request that has come in is seen by the event loop first.
+                await setImmediate();
+                await pause();
+                rested = performance.now();
+              },
               during: async <T>(other: Promise<T>): Promise<T> => {
                 let waiting = true;
                 const settled = other.finally(() => {

@@ -31,13 +31,15 @@ test("a label that becomes no token is a sentence", () => {
   );
 });
 
-test("prompts that do not fit are counted and left out, never cut; none left is an error that names the size", () => {
+const turn = { rest: async () => {} };
+
+test("prompts that do not fit are counted and left out, never cut; none left is an error that names the size", async () => {
   const sst2 = findTask("sst2");
-  const { items, source, skipped } = taskItems(model, sst2, [item("x".repeat(500)), item("fine"), item("y".repeat(300))]);
-  assert.deepEqual([items.length, source, skipped], [1, [1], 2]);
+  const { items, skipped } = await taskItems(model, sst2, [item("x".repeat(500)), item("fine", 1), item("y".repeat(300))], turn);
+  assert.deepEqual([items.length, items[0]?.label, skipped], [1, 1, 2]);
   assert.ok((items[0]?.tokens.length ?? 0) <= 200);
-  assert.throws(
-    () => taskItems(model, sst2, [item("x".repeat(500))]),
+  await assert.rejects(
+    taskItems(model, sst2, [item("x".repeat(500))], turn),
     (error: unknown) => error instanceof ActError && error.code === "context-overflow" && /200 tokens/.test(error.message),
   );
 });

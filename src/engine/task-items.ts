@@ -2,13 +2,12 @@ import { CONTENT_FREE, contentFreePrompt, letter, prompt } from "../core/prompts
 import type { Item, Task } from "../core/tasks/task.js";
 import { ActError } from "../protocol/errors.js";
 import type { Model } from "./model.js";
+import type { Turn } from "./queue.js";
 import type { ScorerItem } from "./scorer.js";
 
 /** Items of a task as tokens, and those that do not fit one segment, which are left out and counted, never cut. */
 export interface TaskItems {
   items: ScorerItem[];
-  /** Index of each kept item in the source. */
-  source: number[];
   skipped: number;
 }
 
@@ -25,18 +24,19 @@ export function labelTokens(model: Model, task: Task, choices?: number): number[
 }
 
 /** @throws ActError `data` when no prompt fits */
-export function taskItems(model: Model, task: Task, items: readonly Item[], shots: readonly Item[] = []): TaskItems {
-  const result: TaskItems = { items: [], source: [], skipped: 0 };
+export async function taskItems(model: Model, task: Task, items: readonly Item[], turn: Pick<Turn, "rest">): Promise<TaskItems> {
+  const result: TaskItems = { items: [], skipped: 0 };
   const most = Math.min(model.info.ubatch, model.info.contextSize);
-  items.forEach((item, i) => {
-    const tokens = model.encode(prompt(task, item, shots));
-    if (tokens.length > most) {
-      result.skipped++;
-      return;
-    }
-    result.source.push(i);
-    result.items.push({ tokens, answers: labelTokens(model, task, item.choices?.length), label: item.label });
-  });
+  const labels = new Map<number | undefined, number[]>();
+  for (const item of items) {
+    await turn.rest();
+    const tokens = model.encode(prompt(task, item, []));
+    const count = item.choices?.length;
+    const answers = labels.get(count) ?? labelTokens(model, task, count);
+    labels.set(count, answers);
+    if (tokens.length > most) result.skipped++;
+    else result.items.push({ tokens, answers, label: item.label });
+  }
   if (items.length > 0 && result.items.length === 0)
     throw new ActError("context-overflow", `No prompt of ${task.name} fits this model's context: one segment holds ${most} tokens.`);
   return result;

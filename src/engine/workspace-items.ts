@@ -5,6 +5,7 @@ import { ActError } from "../protocol/errors.js";
 import { sourceFiles } from "../store/workspace.js";
 import { infillTokens } from "./infill.js";
 import type { Model } from "./model.js";
+import type { Turn } from "./queue.js";
 import type { ScorerItem } from "./scorer.js";
 
 /** Enough for the three parts of the richest plan. */
@@ -14,15 +15,17 @@ const PROMPT_TOKENS = 192;
 const TRUTH_TOKENS = 16;
 
 /** Fill-in-the-middle items from the sources of a folder, in the form the editor uses with this model. @throws ActError `data` */
-export async function workspaceItems(model: Model, folder: string, seed: number, signal: AbortSignal) {
-  const found = infillItems(await sourceFiles(folder, signal), MOST_ITEMS, seed);
+export async function workspaceItems(model: Model, folder: string, seed: number, turn: Turn) {
+  const found = infillItems(await sourceFiles(folder, turn.signal), MOST_ITEMS, seed);
   if (found.length === 0)
     throw new ActError("data", `The sources in ${folder} give no item to complete: they are too short, generated, or hold secrets.`);
-  const items = found.map(({ path: file, prefix, suffix, truth }): ScorerItem => {
+  const items: ScorerItem[] = [];
+  for (const { path: file, prefix, suffix, truth } of found) {
+    await turn.rest();
     const { prompt } = infillTokens(model, { prefix, suffix, path: file, maxPromptTokens: PROMPT_TOKENS, maxTokens: TRUTH_TOKENS });
     const tokens = model.native.tokenize(truth, false).slice(0, TRUTH_TOKENS);
-    return { tokens: prompt, answers: [], truth: tokens, firstLine: firstLineTokens(model, tokens) };
-  });
+    items.push({ tokens: prompt, answers: [], truth: tokens, firstLine: firstLineTokens(model, tokens) });
+  }
   return {
     // Not the whole path: head sets are passed on.
     name: `the files of ${path.basename(path.resolve(folder))}`,

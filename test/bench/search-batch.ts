@@ -19,7 +19,7 @@ const ROUNDS = 3;
 /** Live heads of a prompt that are scored, neighbours from the middle layers. */
 const HEADS = 48;
 const never = new AbortController().signal;
-const turn: Turn = { signal: never, waited: 0, pause: async () => {}, during: (other) => other, preempted: never };
+const turn: Turn = { signal: never, waited: 0, pause: async () => {}, rest: async () => {}, during: (other) => other, preempted: never };
 const strength = { method: "act", beta: 0.4, threshold: { mode: "fixed", value: 0.1 }, statistics: "running" } as const;
 
 const middle = (live: readonly number[]) => live.slice(Math.max(0, (live.length - HEADS) / 2)).slice(0, HEADS);
@@ -64,7 +64,7 @@ export async function run(): Promise<Row[]> {
   const rows: Row[] = [];
   for (const name of ["sst2", "AGNews"]) {
     const { train } = await loadTask(name, {});
-    const { items } = taskItems(model, findTask(name), train.slice(0, ROUNDS));
+    const { items } = await taskItems(model, findTask(name), train.slice(0, ROUNDS), turn);
     const rates = new Map<number, number[]>(WIDTHS.map((width) => [width, []]));
     for (let item = 0; item < items.length; item++) {
       let reference: Map<string, number[]> | null = null;

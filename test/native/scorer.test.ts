@@ -31,7 +31,7 @@ before(async () => {
 });
 after(async () => await model.dispose());
 
-const quiet: Turn = { signal: never, waited: 0, pause: async () => {}, during: (other) => other, preempted: never };
+const quiet: Turn = { signal: never, waited: 0, pause: async () => {}, rest: async () => {}, during: (other) => other, preempted: never };
 
 async function withScorer<T>(
   pool: ScorerItem[],
