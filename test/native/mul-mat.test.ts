@@ -13,7 +13,14 @@ const context = buildContext(process.cwd());
 const missing =
   process.platform === "linux" && process.arch === "x64" && (await isOnPath("gcc")) ? false : "needs gcc on Linux on an x64 CPU";
 const cpu = missing ? "" : await fs.readFile("/proc/cpuinfo", "utf8");
-const haswell = /\bavx2\b/.test(cpu) && /\bfma\b/.test(cpu) && /\bf16c\b/.test(cpu);
+const has = (...flags: string[]) => flags.every((flag) => new RegExp(`\\b${flag}\\b`).test(cpu));
+const AVX2 = ["avx2", "fma", "f16c"];
+/** Every form of the product that this compiler makes, and what a CPU must have to run it. */
+const FORMS = [
+  { march: "native", needs: AVX2 },
+  { march: "haswell", needs: AVX2 },
+  { march: "alderlake", needs: [...AVX2, "avx_vnni"] },
+];
 
 /** Builds test/native/mul-mat/run.c for a kind of CPU. @returns the program */
 async function build(march: string, flags: string[]): Promise<string> {
@@ -33,10 +40,10 @@ async function build(march: string, flags: string[]): Promise<string> {
 
 const SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
 
-for (const march of ["native", "haswell"])
+for (const { march, needs } of FORMS)
   for (const flags of [[], SANITIZERS])
     test(`${march}${flags.length > 0 ? ", with sanitizers" : ""}: every product in every bit`, {
-      skip: missing || (haswell ? false : "needs a CPU with AVX2, FMA and F16C"),
+      skip: missing || (has(...needs) ? false : `needs a CPU with ${needs.join(", ")}`),
     }, async (t) => {
       const { status, stdout, stderr } = spawnSync(await build(march, flags), { encoding: "utf8", timeout: 120_000 });
       assert.equal(status, 0, stderr);

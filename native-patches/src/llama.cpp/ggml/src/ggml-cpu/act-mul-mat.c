@@ -154,10 +154,14 @@ static inline void tile(float sums[COLS][ROWS], int64_t nb, const struct weights
         float d[ROWS];
         _mm256_storeu_ps(d, _mm256_mul_ps(_mm256_loadu_ps(w->d[b]), _mm256_set1_ps(v->d[b][c0])));
         for (int r = 0; r < ROWS; r++) {
+            const __m256i x = _mm256_loadu_si256((const __m256i *) w->q[b][r]);
+#ifdef __AVXVNNI__
+            const __m256i xy = _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), x, y);
+#else
             // weights are below 16, so the 16-bit sums of two products do not saturate
-            const __m256i pairs = _mm256_maddubs_epi16(_mm256_loadu_si256((const __m256i *) w->q[b][r]), y);
-            const __m256  xy    = _mm256_cvtepi32_ps(_mm256_madd_epi16(_mm256_set1_epi16(1), pairs));
-            acc[r] = _mm256_fmadd_ps(_mm256_set1_ps(d[r]), xy, acc[r]);
+            const __m256i xy = _mm256_madd_epi16(_mm256_set1_epi16(1), _mm256_maddubs_epi16(x, y));
+#endif
+            acc[r] = _mm256_fmadd_ps(_mm256_set1_ps(d[r]), _mm256_cvtepi32_ps(xy), acc[r]);
         }
         offset = add_product(_mm256_loadu_ps(w->m[b]), _mm256_set1_ps(v->s[b][c0]), offset);
     }
