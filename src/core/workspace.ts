@@ -75,9 +75,7 @@ function cut({ path, text }: SourceFile, rng: Random): InfillItem | null {
 
 /** `count` items spread over the files, the same for the same files and seed. Fewer where the files do not give as many. */
 export function infillItems(files: readonly SourceFile[], count: number, seed: number): InfillItem[] {
-  const sorted = files
-    .filter(({ path, text }) => isSourcePath(path) && isSourceText(text))
-    .sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+  const sorted = [...files].sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
   const items: InfillItem[] = [];
   const seen = new Set<string>();
   // In rounds over all files in random order, so that no file gives a second item before every other has given one.

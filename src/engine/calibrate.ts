@@ -71,7 +71,8 @@ async function subjectOf(model: Model, params: CalibrateParams, turn: Turn): Pro
     scoring: "logits of the answers' tokens",
   };
   for (const name of params.tasks ?? []) {
-    const { task, train } = await loadTask(name, { ...(params.data === undefined ? {} : { data: params.data }), signal: turn.signal });
+    const reading = loadTask(name, { ...(params.data === undefined ? {} : { data: params.data }), signal: turn.signal });
+    const { task, train } = await turn.during(reading);
     const { items, skipped } = await taskItems(model, task, train, turn);
     subject.items.push(...items);
     subject.skipped += skipped;

@@ -55,10 +55,8 @@ async function planOf(model: Model, params: EvaluateParams, turn: Turn): Promise
   const plan: Plan = { works: [], skipped: [], contentFree: [], tasks: [] };
   const most = Math.min(model.info.ubatch, model.info.contextSize);
   for (const name of params.tasks) {
-    const { task, train, test } = await loadTask(name, {
-      ...(params.data === undefined ? {} : { data: params.data }),
-      signal: turn.signal,
-    });
+    const reading = loadTask(name, { ...(params.data === undefined ? {} : { data: params.data }), signal: turn.signal });
+    const { task, train, test } = await turn.during(reading);
     if (plan.tasks.some((one) => one.name === task.name)) throw new ActError("usage", `The task ${task.name} is named twice.`);
     plan.tasks.push(task);
     labelTokens(model, task);

@@ -16,9 +16,8 @@ const TRUTH_TOKENS = 16;
 
 /** Fill-in-the-middle items from the sources of a folder, in the form the editor uses with this model. @throws ActError `data` */
 export async function workspaceItems(model: Model, folder: string, seed: number, turn: Turn) {
-  const found = infillItems(await sourceFiles(folder, turn.signal), MOST_ITEMS, seed);
-  if (found.length === 0)
-    throw new ActError("data", `The sources in ${folder} give no item to complete: they are too short, generated, or hold secrets.`);
+  const found = infillItems(await turn.during(sourceFiles(folder, turn.signal)), MOST_ITEMS, seed);
+  if (found.length === 0) throw new ActError("data", `The sources in ${folder} give no item to complete: they are too short.`);
   const items: ScorerItem[] = [];
   for (const { path: file, prefix, suffix, truth } of found) {
     await turn.rest();

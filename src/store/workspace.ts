@@ -4,12 +4,12 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import ignore from "ignore";
-import { isSourcePath, MOST_BYTES, type SourceFile } from "../core/workspace.js";
+import { isSourcePath, isSourceText, MOST_BYTES, type SourceFile } from "../core/workspace.js";
 import { ActError } from "../protocol/errors.js";
 
 const MOST_FILES = 5000;
 
-/** @throws ActError `data` where the folder is missing or has no source files */
+/** Files whose name and text say that they are the user's own and hold no secrets. @throws ActError `data` where the folder is missing or has no source files */
 export async function sourceFiles(folder: string, signal?: AbortSignal): Promise<SourceFile[]> {
   const stat = await fs.stat(folder).catch(() => null);
   if (!stat?.isDirectory()) throw new ActError("data", `The workspace ${folder} is not a folder.`);
@@ -21,9 +21,14 @@ export async function sourceFiles(folder: string, signal?: AbortSignal): Promise
     // Links may lead out of the workspace.
     const info = await fs.lstat(full).catch(() => null);
     if (!info?.isFile() || info.size > MOST_BYTES) continue;
-    files.push({ path: relative, text: (await fs.readFile(full, "utf8")).replaceAll("\r\n", "\n") });
+    const text = (await fs.readFile(full, "utf8")).replaceAll("\r\n", "\n");
+    if (isSourceText(text)) files.push({ path: relative, text });
   }
-  if (files.length === 0) throw new ActError("data", `The workspace ${folder} has no source files in a language that is recognised.`);
+  if (files.length === 0)
+    throw new ActError(
+      "data",
+      `The workspace ${folder} has no source files in a language that is recognised, written by hand and without secrets.`,
+    );
   return files;
 }
 
