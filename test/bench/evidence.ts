@@ -44,7 +44,9 @@ export function evidenceRow(task: string, file: unknown): string {
     task,
     confirmedOn,
     confirmedOn > 0 ? percent(baseline) : "-",
-    heads.length > 0 ? `${cell({ ...evidence, accuracy: calibrated })}, ${heads.length} heads` : "no set beat none on validation",
+    heads.length > 0
+      ? `${cell({ ...evidence, accuracy: calibrated })}, ${heads.length} ${heads.length === 1 ? "head" : "heads"}`
+      : "no set beat none on validation",
     random,
     rival("all eligible"),
     rival("ZeroTuning"),
