@@ -6,7 +6,7 @@ import { describeScore } from "../../webview/calibrate/describe.js";
 import { HEADS, LAYERS, searchEvents } from "../../webview/fixtures/search.js";
 import { axe } from "./axe.js";
 import { type Bed, missing, openBed, problems, THEMES } from "./bed.js";
-import { choose, drawn, eventually, moveIn, named, says, sent, table } from "./driver.js";
+import { choose, drawn, eventually, moveIn, named, overhang, says, sent, table } from "./driver.js";
 
 /** A gain as it may stand: with interval and n. */
 const BARE_GAIN = /[+−]\d+\.\d+ (points|nats a token)(?! \(95 % [+−]?[\d.]+ to [+−]?[\d.]+, n = \d+\))/;
@@ -208,6 +208,15 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
     await page.keyboard.up("Shift");
     await page.keyboard.press("Enter");
     await sends("cancel", [{ type: "cancel" }]);
+  });
+
+  test("nothing is cut off, in a wide window or beside an editor", async () => {
+    for (const one of ["idle", "midway", "helps", "does-not-help"])
+      for (const width of [1280, 900, 480]) {
+        await fresh(one, { width });
+        await drawn(page);
+        assert.ok((await overhang(page)) <= 0, `${one} at ${width} pixels`);
+      }
   });
 
   for (const theme of THEMES) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { axe } from "./axe.js";
 import { type Bed, missing, openBed, THEMES } from "./bed.js";
-import { eventually } from "./driver.js";
+import { drawn, eventually, overhang } from "./driver.js";
 
 describe("the chat view from its fixtures", { skip: missing, concurrency: 1 }, () => {
   let bed: Bed;
@@ -24,6 +24,15 @@ describe("the chat view from its fixtures", { skip: missing, concurrency: 1 }, (
       await page.close();
     });
   }
+
+  it("is cut off nowhere, in a side bar as narrow as it gets", async () => {
+    for (const one of ["talk", "hostile", "empty"]) {
+      const page = await bed.open("chat", { case: one, width: 240 });
+      await drawn(page);
+      assert.ok((await overhang(page)) <= 0, one);
+      await page.close();
+    }
+  });
 
   it("shows hostile Markdown without running, loading or covering anything", async () => {
     const page = await bed.open("chat", { case: "hostile" });

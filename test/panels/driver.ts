@@ -42,6 +42,11 @@ export async function drawn(page: Page): Promise<void> {
   );
 }
 
+/** Pixels by which the page is wider than its window: above 0, something is cut off or must be scrolled to. */
+export async function overhang(page: Page): Promise<number> {
+  return await page.evaluate("document.documentElement.scrollWidth - window.innerWidth");
+}
+
 /** Messages of one type that the panel sent, oldest first; bytes as arrays of numbers. */
 export async function sent(page: Page, type: string): Promise<Record<string, unknown>[]> {
   return await page.evaluate((wanted) => {

@@ -9,7 +9,7 @@ import { makeAttention } from "../../webview/fixtures/attention.js";
 import { CODE } from "../../webview/fixtures/prompts.js";
 import { axe } from "./axe.js";
 import { type Bed, missing, openBed, problems, THEMES } from "./bed.js";
-import { choose, clickIn, drawn, eventually, moveIn, named, openHead, pixel, says, sent, table } from "./driver.js";
+import { choose, clickIn, drawn, eventually, moveIn, named, openHead, overhang, pixel, says, sent, table } from "./driver.js";
 
 // The same numbers as the fixture's, made here: what is on screen is compared with them, never with itself.
 const MAP = makeAttention({ id: "small", tokens: [...CODE], layers: 30, heads: 9 }).map;
@@ -349,6 +349,16 @@ describe("sink panel", { skip: missing, timeout: 600_000 }, () => {
       await fresh({ case: one });
       assert.match((await page.locator(".sinks").textContent()) ?? "", /Attention is not an explanation/);
     }
+  });
+
+  test("nothing is cut off, in a wide window or beside an editor", async () => {
+    for (const one of ["small", "long", "off", "empty", "failed"])
+      for (const width of [1280, 900, 480]) {
+        await fresh({ case: one, width });
+        if (one === "small") await open(HEAD);
+        await drawn(page);
+        assert.ok((await overhang(page)) <= 0, `${one} at ${width} pixels`);
+      }
   });
 
   for (const theme of THEMES) {
