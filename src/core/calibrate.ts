@@ -242,13 +242,17 @@ class Search {
 
   private async *validate(candidates: readonly Candidate[]): AsyncGenerator<SearchEvent, Winner> {
     const { validate } = this.parts;
-    yield* this.evaluate("validate", candidates, validate);
-    const summaries = candidates.map((candidate) => ({
-      candidate,
-      summary: gain(this.memory, this.judge, validate, candidate.heads),
-    }));
-    summaries.sort((a, b) => b.summary.mean - a.summary.mean);
-    this.note(candidates, validate);
+    // Two legs: what falls behind in the first is no winner.
+    const opening = validate.slice(0, Math.max(20, Math.round(0.4 * validate.length)));
+    yield* this.evaluate("validate", candidates, opening);
+    const leaders = this.bestOf(candidates, opening).slice(0, 2);
+    yield* this.evaluate("validate", leaders, validate.slice(opening.length));
+    const ranked = (some: readonly Candidate[]) =>
+      some
+        .map((candidate) => ({ candidate, summary: gain(this.memory, this.judge, validate, candidate.heads) }))
+        .sort((a, b) => b.summary.mean - a.summary.mean);
+    const summaries = [...ranked(leaders), ...ranked(candidates.filter((one) => !leaders.includes(one)))];
+    this.note(leaders, validate);
     const [first] = summaries;
     return { winner: first && first.summary.mean > 0 ? first.candidate : null, summaries };
   }

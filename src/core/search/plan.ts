@@ -32,13 +32,13 @@ export const PLANS: readonly Plan[] = [
     validate: 100,
     confirm: 200,
     rungs: [
-      { prompts: 6, share: 1 },
-      { prompts: 10, share: 0.6 },
+      { prompts: 4, share: 1 },
+      { prompts: 8, share: 0.5 },
       { prompts: 16, share: 0.3 },
     ],
     legs: [
-      { prompts: 12, sets: 99 },
-      { prompts: 24, sets: 8 },
+      { prompts: 10, sets: 99 },
+      { prompts: 20, sets: 8 },
       { prompts: 40, sets: 4 },
     ],
     refine: { rounds: 6, prompts: 32 },
