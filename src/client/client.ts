@@ -58,8 +58,9 @@ interface Running {
 /**
  * The binary computes on libuv's worker threads, and OpenMP gives each worker that calls it a team of its own, which then spins for a while beside
  * the next one's: with one worker, decode is up to twice as fast on two cores. Only one call computes at a time anyway (the queue).
+ * A team that waits for the next token spins for microseconds, not for milliseconds: the core is wanted, by the editor or by this process itself.
  */
-export const ONE_WORKER = { UV_THREADPOOL_SIZE: "1" };
+export const COMPUTING = { UV_THREADPOOL_SIZE: "1", GOMP_SPINCOUNT: "1000" };
 
 export class EngineClient {
   private running: Promise<Running> | null = null;
@@ -161,7 +162,7 @@ export class EngineClient {
     const child = fork(this.options.entry, [], {
       execPath: process.execPath,
       execArgv: [],
-      env: { ...process.env, ...ONE_WORKER, ...this.options.env, ELECTRON_RUN_AS_NODE: "1" },
+      env: { ...process.env, ...COMPUTING, ...this.options.env, ELECTRON_RUN_AS_NODE: "1" },
       // Typed arrays cross as they are.
       serialization: "advanced",
       // Nothing the engine prints may end up in a JSON document on our standard output.

@@ -8,7 +8,7 @@ import process from "node:process";
 import type { BuildContext } from "../../src/build/context.js";
 import { ensureDefaultModel } from "../../src/build/model.js";
 import { setUpReference } from "../../src/build/native.js";
-import { ONE_WORKER } from "../../src/client/client.js";
+import { COMPUTING } from "../../src/client/client.js";
 import { ratioOfMedians } from "../../src/core/bench-statistics.js";
 
 const ROUNDS = Number(process.env.ACT_BENCH_ROUNDS ?? 20);
@@ -26,7 +26,7 @@ export async function run(context: BuildContext): Promise<Record<"prefill" | "de
     for (const name of ["ours", "unpatched"] as const) {
       const worker = fork("test/fixtures/stock-speed.mjs", [packages[name], model], {
         execArgv: [],
-        env: { ...process.env, ...ONE_WORKER },
+        env: { ...process.env, ...COMPUTING },
       });
       workers.set(name, worker);
       await once(worker, "message");
