@@ -1,8 +1,9 @@
 /**
- * What our patches cost where calibration is off: prefill and decode of our binary and of an unpatched build with the same flags, in two processes
- * that take turns, FlashAttention on, two threads. `node src/build/run.mjs bench off`; builds the unpatched one first, once (5 minutes).
+ * What our patches do where calibration is off: prefill and decode of our binary and of an unpatched build with the same flags, in two processes
+ * that take turns, FlashAttention on, two threads, on a quiet machine and beside a process that only counts.
+ * `node src/build/run.mjs bench off`; builds the unpatched one first, once (5 minutes).
  */
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 import type { BuildContext } from "../../src/build/context.js";
@@ -14,24 +15,16 @@ import { ratioOfMedians } from "../../src/core/bench-statistics.js";
 const ROUNDS = Number(process.env.ACT_BENCH_ROUNDS ?? 20);
 const WORK = { prefill: 512, decode: 24 };
 
-export async function run(context: BuildContext): Promise<Record<"prefill" | "decode", ReturnType<typeof ratioOfMedians>>> {
+type Seen = Record<"prefill" | "decode", number[]>;
+type Ratios = Record<keyof Seen, ReturnType<typeof ratioOfMedians>>;
+
+export async function run(context: BuildContext): Promise<Record<"quiet" | "beside", Ratios>> {
   const model = await ensureDefaultModel(context.cache);
   const packages = { ours: context.nodeLlamaCpp, unpatched: await setUpReference(context) };
-  const seen = {
-    ours: { prefill: [] as number[], decode: [] as number[] },
-    unpatched: { prefill: [] as number[], decode: [] as number[] },
-  };
-  const workers = new Map<keyof typeof seen, ChildProcess>();
-  try {
-    for (const name of ["ours", "unpatched"] as const) {
-      const worker = fork("test/fixtures/stock-speed.mjs", [packages[name], model], {
-        execArgv: [],
-        env: { ...process.env, ...COMPUTING },
-      });
-      workers.set(name, worker);
-      await once(worker, "message");
-    }
-    for (let round = -1; round < ROUNDS; round++)
+  const workers = new Map<keyof typeof packages, ChildProcess>();
+  const turns = async (rounds: number): Promise<Ratios> => {
+    const seen: Record<keyof typeof packages, Seen> = { ours: { prefill: [], decode: [] }, unpatched: { prefill: [], decode: [] } };
+    for (let round = -1; round < rounds; round++)
       for (const [name, worker] of round % 2 ? [...workers] : [...workers].reverse()) {
         worker.send(WORK);
         const [{ prefillMs, decodeMs }] = await once(worker, "message");
@@ -39,9 +32,27 @@ export async function run(context: BuildContext): Promise<Record<"prefill" | "de
         seen[name].prefill.push(prefillMs);
         seen[name].decode.push(decodeMs);
       }
+    const ratio = (what: keyof Seen) => ratioOfMedians(seen.unpatched[what], seen.ours[what]);
+    return { prefill: ratio("prefill"), decode: ratio("decode") };
+  };
+  try {
+    for (const name of ["ours", "unpatched"] as const) {
+      const worker = fork("test/fixtures/stock-speed.mjs", [packages[name], model], {
+        execArgv: [],
+        // How long threads spin is part of ours.
+        env: { ...process.env, ...COMPUTING, ...(name === "unpatched" ? { GOMP_SPINCOUNT: undefined } : {}) },
+      });
+      workers.set(name, worker);
+      await once(worker, "message");
+    }
+    const quiet = await turns(ROUNDS);
+    const counting = spawn(process.execPath, ["-e", "for (;;);"]);
+    try {
+      return { quiet, beside: await turns(ROUNDS) };
+    } finally {
+      counting.kill("SIGKILL");
+    }
   } finally {
     for (const worker of workers.values()) worker.kill();
   }
-  const ratio = (what: "prefill" | "decode") => ratioOfMedians(seen.unpatched[what], seen.ours[what]);
-  return { prefill: ratio("prefill"), decode: ratio("decode") };
 }
