@@ -97,9 +97,10 @@ export async function run(context: BuildContext): Promise<WorkbenchSearch> {
   }
 }
 
-/** A picture of the window, high enough for the whole panel. */
+/** A picture of the window, high enough for the whole panel, from its top. */
 async function wide(driver: Driver, name: string, height: number): Promise<void> {
   await driver.page.setViewportSize({ width: 1280, height });
+  await driver.frame().locator("html").evaluate("root => { root.scrollTop = 0; }");
   await driver.page.waitForTimeout(1500);
   await driver.picture(name, { x: 0, y: 0, width: 1280, height });
   await driver.page.setViewportSize({ width: 1280, height: 800 });

@@ -22,6 +22,7 @@ namespace {
 
 constexpr int TILE     = 64; // keys per tile
 constexpr int ROWS     = 32; // rows per block
+constexpr int LANES    = 16; // maxima that a row of a block keeps side by side
 constexpr int FEW_ROWS = 4;
 
 // Half of GGML_ACT_DIRECT_REST: here a row's mass on the sinks comes from the very scores that its total was summed from.
@@ -258,6 +259,15 @@ float max_of(const float * x, int64_t n) {
     return result;
 }
 
+// The maxima of x[j], x[j + LANES] and so on, and of what is there, stay apart until the row is complete.
+inline void max_into(float * GGML_RESTRICT lane, const float * GGML_RESTRICT x, int64_t n) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        for (int j = 0; j < LANES; j++) {
+            lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+        }
+    }
+}
+
 // A row that sees no key at all (padding) has maximum -inf: its probabilities are 0, not NaN.
 float finite(float top) { return top == -INFINITY ? 0.0f : top; }
 float log_sum_exp(float top, float total) { return total > 0.0f ? top + logf(total) : INFINITY; }
@@ -400,6 +410,45 @@ void load_queries(const act & a, int64_t e, int64_t r0, int64_t n, float * out) 
         }
     }
     std::fill(out + n*a.dk, out + ROWS*a.dk, 0.0f);
+}
+
+// out [rows][TILE] = queries [rows][dk] * keys [dk][TILE]; rows up to the next multiple of four are computed as well
+void block_scores(const act & a, const float * queries, int64_t rows, const float * keys, float * out) {
+#if defined(__AVX512F__)
+    // Four rows and all keys of a tile: 16 sums in registers. The sums are those of simd_gemm, in its order.
+    static_assert(TILE == 64, "four vectors of keys");
+    for (int64_t r = 0; r < rows; r += 4) {
+        __m512 sum[4][4];
+        for (int i = 0; i < 4; i++) {
+            for (int j = 0; j < 4; j++) {
+                sum[i][j] = _mm512_setzero_ps();
+            }
+        }
+        for (int64_t d = 0; d < a.dk; d++) {
+            __m512 key[4];
+            for (int j = 0; j < 4; j++) {
+                key[j] = _mm512_loadu_ps(keys + d*TILE + 16*j);
+#if defined(__GNUC__)
+                asm("" : "+v"(key[j])); // else GCC loads it again for every row, and loads become what takes the time
+#endif
+            }
+            for (int i = 0; i < 4; i++) {
+                const __m512 q = _mm512_set1_ps(queries[(r + i)*a.dk + d]);
+                for (int j = 0; j < 4; j++) {
+                    sum[i][j] = _mm512_fmadd_ps(key[j], q, sum[i][j]);
+                }
+            }
+        }
+        for (int i = 0; i < 4; i++) {
+            for (int j = 0; j < 4; j++) {
+                _mm512_storeu_ps(out + (r + i)*TILE + 16*j, sum[i][j]);
+            }
+        }
+    }
+#else
+    memset(out, 0, ROWS*TILE*sizeof(float));
+    simd_gemm(out, queries, keys, (rows + 3)/4*4, a.dk, TILE);
+#endif
 }
 
 // stage 3: sums -> column means -> sinks. `sums` are this segment's column sums.
@@ -813,16 +862,15 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
                     const float slope = a.slope(e);
                     load_queries(a, e, r0, rows, queries);
 
-                    float top[ROWS];
-                    std::fill(top, top + ROWS, -INFINITY);
+                    float lanes[ROWS][LANES];
+                    std::fill(lanes[0], lanes[0] + ROWS*LANES, -INFINITY);
 
                     for (int64_t t = 0; t < end; t++) {
                         if (kind[t] == TILE_CLOSED) {
                             continue;
                         }
                         float * s = scores + t*ROWS*TILE;
-                        memset(s, 0, ROWS*TILE*sizeof(float));
-                        simd_gemm(s, queries, tiles + t*a.dk*TILE, (rows + 3)/4*4, a.dk, TILE);
+                        block_scores(a, queries, rows, tiles + t*a.dk*TILE, s);
                         a.cap(s, rows*TILE);
                         if (kind[t] == TILE_MIXED) {
                             const int64_t k0 = t*TILE, m = std::min<int64_t>(TILE, a.n_kv - k0);
@@ -836,13 +884,13 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
                             }
                         }
                         for (int64_t r = 0; r < rows; r++) {
-                            top[r] = std::max(top[r], max_of(s + r*TILE, TILE));
+                            max_into(lanes[r], s + r*TILE, TILE);
                         }
                     }
 
-                    float inverse[ROWS], total[ROWS] = {};
+                    float top[ROWS], inverse[ROWS], total[ROWS] = {};
                     for (int64_t r = 0; r < rows; r++) {
-                        top[r] = finite(top[r]);
+                        top[r] = finite(max_of(lanes[r], LANES));
                     }
                     for (int64_t t = 0; t < end; t++) {
                         if (kind[t] != TILE_CLOSED) {
