@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 namespace {
 
@@ -448,6 +449,21 @@ void block_scores(const act & a, const float * queries, int64_t rows, const floa
 #else
     memset(out, 0, ROWS*TILE*sizeof(float));
     simd_gemm(out, queries, keys, (rows + 3)/4*4, a.dk, TILE);
+#endif
+}
+
+// One row of a tile: scores -> exp(score - top). What belongs to the row's total is added to its lanes, which stay apart until the row is complete.
+void exp_into(float * lane, float * s, float top) {
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+    __m512 sum = _mm512_loadu_ps(lane);
+    for (int j = 0; j < TILE; j += LANES) {
+        const __m512 e = ggml_v_expf(_mm512_sub_ps(_mm512_loadu_ps(s + j), _mm512_set1_ps(top)));
+        _mm512_storeu_ps(s + j, e);
+        sum = _mm512_add_ps(sum, e);
+    }
+    _mm512_storeu_ps(lane, sum);
+#else
+    lane[0] += ggml_vec_soft_max_f32(TILE, s, s, top);
 #endif
 }
 
@@ -888,21 +904,22 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
                         }
                     }
 
-                    float top[ROWS], inverse[ROWS], total[ROWS] = {};
+                    float top[ROWS], inverse[ROWS];
                     for (int64_t r = 0; r < rows; r++) {
                         top[r] = finite(max_of(lanes[r], LANES));
                     }
+                    std::fill(lanes[0], lanes[0] + ROWS*LANES, 0.0f);
                     for (int64_t t = 0; t < end; t++) {
                         if (kind[t] != TILE_CLOSED) {
                             for (int64_t r = 0; r < rows; r++) {
-                                float * s = scores + (t*ROWS + r)*TILE;
-                                total[r] += ggml_vec_soft_max_f32(TILE, s, s, top[r]);
+                                exp_into(lanes[r], scores + (t*ROWS + r)*TILE, top[r]);
                             }
                         }
                     }
                     for (int64_t r = 0; r < rows; r++) {
-                        lse[e*a.n_rows + r0 + r] = log_sum_exp(top[r], total[r]);
-                        inverse[r] = inverse_of(total[r]);
+                        const float total = std::accumulate(lanes[r], lanes[r] + LANES, 0.0f);
+                        lse[e*a.n_rows + r0 + r] = log_sum_exp(top[r], total);
+                        inverse[r] = inverse_of(total);
                     }
                     if (a.flags(e) & GGML_ACT_FLAG_INITIAL) {
                         continue;
