@@ -75,6 +75,19 @@ test("pure noise ends in 'does not help' at the promised rate", async () => {
   assert.ok(on <= 6, `${on} of ${seeds} noise searches were switched on`);
 });
 
+test("a set that only moves a model's guesses to the most frequent answer is left off, and the verdict says why", async () => {
+  // The model knows nothing and mostly says the second answer; some heads push it to the first, which is right seven times in ten.
+  const push = (head: number) => (head % 5 === 0 ? [0.8, -0.8] : null);
+  const guesses = { seed: 3, items: 400, bias: [-1, 1], firstRight: 0.7, shift: push };
+  const guessing = await search(new PlantedScorer({ ...guesses, skill: 0 }), { seed: 3, confirm: 150 });
+  assert.ok((guessing.result?.confirmed?.interval[0] ?? 0) > 0, "better than none");
+  assert.equal(guessing.result?.helps, false);
+  assert.match(guessing.result?.verdict ?? "", /is better than none, .* but always giving the same answer is right as often \(\d+\.\d\)/);
+  assert.ok(guessing.result?.rivals.some(({ name }) => name === "always the same answer"));
+  const knowing = await search(new PlantedScorer({ ...guesses, skill: 2 }), { seed: 3, confirm: 150 });
+  assert.ok(knowing.result?.helps, knowing.result?.verdict);
+});
+
 test("discoveries keep their false-discovery rate on planted heads", async () => {
   let rate = 0;
   let found = 0;
@@ -113,6 +126,7 @@ test("where no set is chosen, a task's other methods are compared all the same",
     result?.rivals.map(({ name, n, difference }) => [name, n, difference]),
     [
       ["all eligible heads", 200, 0],
+      ["always the same answer", 200, -0.175],
       ["ZeroTuning of all eligible heads, x 0.6", 200, 0],
     ],
   );

@@ -6,7 +6,7 @@
 import type { CalibrateProgress } from "../protocol/engine.js";
 import { quantile } from "./bench-statistics.js";
 import { type Candidate, candidateSets, distinct, publishedRule, refined } from "./search/candidates.js";
-import { type Arm, type ArmResult, compareArm, compareContextual, randomArms } from "./search/confirm.js";
+import { type Arm, type ArmResult, compareArm, compareConstant, compareContextual, randomArms } from "./search/confirm.js";
 import type { SearchEvent, SearchRecord } from "./search/events.js";
 import { accuracy, type Grade, type Grades, gain, gradesFor } from "./search/grades.js";
 import { Memory, type Spent } from "./search/memory.js";
@@ -282,14 +282,15 @@ class Search {
     const { difference, interval } = confirmed;
     this.best = { name: winner.name, heads: winner.heads.length, difference, interval, items: confirm.length };
     const rivals = yield* this.rivals(chosen);
-    const helps = confirmed.interval[0] > 0;
+    const constant = compareConstant(memory, chosen, confirm);
+    const helps = interval[0] > 0 && constant?.beaten !== false;
     return {
       ...base,
       spent: memory.spent,
       heads: winner.heads,
       rule: winner.name,
       helps,
-      verdict: this.sentence(confirmed, helps),
+      verdict: this.sentence(confirmed, helps, constant?.rival),
       confirmed,
       rivals,
     };
@@ -311,6 +312,9 @@ class Search {
       rivals.push(compareArm(memory, arm, parts.confirm, options.seed));
     }
     yield* this.contextual(chosen, rivals);
+    // Costs nothing, but the baselines must be there: where the time was up at once, they are not.
+    const constant = rivals.length > 0 ? compareConstant(memory, null, parts.confirm) : null;
+    if (constant) rivals.push(constant.rival);
     if (!(yield* this.late("ZeroTuning", 0.8))) yield* this.zeroTuning(rivals);
     return rivals;
   }
@@ -349,14 +353,15 @@ class Search {
     rivals.push(compareArm(memory, best, parts.confirm, options.seed));
   }
 
-  private sentence({ difference, interval, baseline, calibrated, n, heads }: ArmResult, helps: boolean): string {
+  private sentence({ difference, interval, baseline, calibrated, n, heads }: ArmResult, helps: boolean, constant?: ArmResult): string {
     const accuracyLike = this.scorer.metric === "accuracy";
     const number = (value: number) => (accuracyLike ? `${(100 * value).toFixed(1)}` : value.toFixed(4));
     const unit = accuracyLike ? " points" : " nats a token";
     const numbers = `${number(baseline)} without, ${number(calibrated)} with, difference ${number(difference)}${unit} (95 % interval ${number(interval[0])} to ${number(interval[1])}, ${n} untouched prompts)`;
     const set = heads === 1 ? "1 head" : `${heads} heads`;
-    return helps
-      ? `Calibrating ${set} helps here: ${numbers}.`
+    if (helps) return `Calibrating ${set} helps here: ${numbers}.`;
+    return interval[0] > 0 && constant
+      ? `Calibration does not help this model here: the best set, ${set}, is better than none, ${numbers}, but always giving the same answer is right as often (${number(constant.calibrated)}). It is left off.`
       : `Calibration does not help this model here: the best set, ${set}, is not surely better than none: ${numbers}. It is left off.`;
   }
 

@@ -45,6 +45,25 @@ export function compareArm(memory: Memory, arm: Arm, items: readonly number[], s
 }
 
 /**
+ * The answer that is right most often on these items, given always: what it gains over no heads, and whether `arm` is surely better than it. Where a
+ * set is not, the model has no skill to calibrate, and a gain is a shift of its guesses that the next prompts take back. Null for completions.
+ */
+export function compareConstant(memory: Memory, arm: Arm | null, items: readonly number[]): { rival: ArmResult; beaten: boolean } | null {
+  const labels = items.map((item) => memory.scorer.label(item));
+  const counts = new Map<number, number>();
+  for (const label of labels) if (label !== undefined) counts.set(label, (counts.get(label) ?? 0) + 1);
+  const [most] = [...counts].sort((a, b) => b[1] - a[1])[0] ?? [];
+  if (most === undefined) return null;
+  const constant = labels.map((label) => label === most);
+  const before = items.map((item) => memory.baselineOf(item).correct);
+  const after = arm && items.map((item) => memory.outcomeOf(item, arm.heads, arm.variant)?.correct ?? false);
+  return {
+    rival: { ...compareAccuracy(before, constant), name: "always the same answer", heads: 0 },
+    beaten: after !== null && compareAccuracy(constant, after).interval[0] > 0,
+  };
+}
+
+/**
  * Contextual calibration (Zhao et al. 2021): the answers' probabilities divided by those that content-free inputs get, by the same heads.
  * `contentFree` holds the answers' scores of those inputs; their probabilities are averaged.
  */

@@ -8,6 +8,10 @@ export interface Planted {
   heads?: number;
   items?: number;
   answers?: number;
+  /** What the right answer's score has more than the others; default 1. */
+  skill?: number;
+  /** Share of the items whose right answer is the first; default: all answers are as frequent. */
+  firstRight?: number;
   /** Summand of every baseline score, by answer: what a good set would undo. */
   bias?: readonly number[];
   /** Mean shift of the answers' scores that a head brings, alone. */
@@ -49,7 +53,11 @@ export class PlantedScorer implements Scorer {
   }
 
   label(item: number): number | undefined {
-    return this.planted.completions ? undefined : integer(random(derivedSeed(this.planted.seed, `label ${item}`)), this.answers);
+    const { completions, seed, firstRight } = this.planted;
+    if (completions) return undefined;
+    const rng = random(derivedSeed(seed, `label ${item}`));
+    if (firstRight === undefined) return integer(rng, this.answers);
+    return rng() < firstRight ? 0 : 1 + integer(rng, this.answers - 1);
   }
 
   /** What is drawn for an item, kept: live heads, and each head's deviation from its mean shift. */
@@ -72,10 +80,10 @@ export class PlantedScorer implements Scorer {
   }
 
   private outcome(item: number, heads: readonly HeadIndex[]): Outcome {
-    const { seed, bias = [], completions } = this.planted;
+    const { seed, bias = [], completions, skill = 1 } = this.planted;
     const rng = random(derivedSeed(seed, `item ${item}`));
     const label = this.label(item) ?? 0;
-    const scores = Array.from({ length: this.answers }, (_, a) => (bias[a] ?? 0) + normal(rng) + (a === label && !completions ? 1 : 0));
+    const scores = Array.from({ length: this.answers }, (_, a) => (bias[a] ?? 0) + normal(rng) + (a === label && !completions ? skill : 0));
     for (const head of heads) {
       if (!this.live(item, head)) continue;
       const noise = this.drawn(item).noise[head] ?? [];
