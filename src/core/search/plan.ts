@@ -37,9 +37,9 @@ export const PLANS: readonly Plan[] = [
       { prompts: 16, share: 0.3 },
     ],
     legs: [
-      { prompts: 10, sets: 99 },
+      { prompts: 8, sets: 99 },
       { prompts: 20, sets: 8 },
-      { prompts: 40, sets: 4 },
+      { prompts: 36, sets: 4 },
     ],
     refine: { rounds: 6, prompts: 32 },
     finalists: 4,
