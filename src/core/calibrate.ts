@@ -361,7 +361,7 @@ class Search {
     const set = heads === 1 ? "1 head" : `${heads} heads`;
     if (helps) return `Calibrating ${set} helps here: ${numbers}.`;
     return interval[0] > 0 && constant
-      ? `Calibration does not help this model here: the best set, ${set}, is better than none, ${numbers}, but always giving the same answer is right as often (${number(constant.calibrated)}). It is left off.`
+      ? `Calibration does not help this model here: the best set, ${set}, is better than none, ${numbers}, but always giving the same answer is not surely worse (${number(constant.calibrated)}). It is left off.`
       : `Calibration does not help this model here: the best set, ${set}, is not surely better than none: ${numbers}. It is left off.`;
   }
 

@@ -76,7 +76,7 @@ export async function run(context: BuildContext): Promise<WorkbenchSearch> {
     const verdictSeconds = seconds();
     const verdict = await textOf(named("verdict"));
     await driver.command("View: Toggle Primary Side Bar Visibility");
-    await wide(driver, "calibrate", 1180);
+    await wide(driver, "calibrate", 1320);
 
     await page.locator(".tab", { hasText: "Calibrate Heads" }).click({ button: "middle" });
     await driver.toEnd();
@@ -100,8 +100,8 @@ export async function run(context: BuildContext): Promise<WorkbenchSearch> {
 /** A picture of the window, high enough for the whole panel, from its top. */
 async function wide(driver: Driver, name: string, height: number): Promise<void> {
   await driver.page.setViewportSize({ width: 1280, height });
-  await driver.frame().locator("html").evaluate("root => { root.scrollTop = 0; }");
   await driver.page.waitForTimeout(1500);
+  await driver.frame().locator("h1").first().scrollIntoViewIfNeeded();
   await driver.picture(name, { x: 0, y: 0, width: 1280, height });
   await driver.page.setViewportSize({ width: 1280, height: 800 });
 }
