@@ -453,15 +453,17 @@ void block_scores(const act & a, const float * queries, int64_t rows, const floa
 }
 
 // One row of a tile: scores -> exp(score - top). What belongs to the row's total is added to its lanes, which stay apart until the row is complete.
-void exp_into(float * lane, float * s, float top) {
+void exp_into(double * lane, float * s, float top) {
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
-    __m512 sum = _mm512_loadu_ps(lane);
+    __m512d low = _mm512_loadu_pd(lane), high = _mm512_loadu_pd(lane + 8);
     for (int j = 0; j < TILE; j += LANES) {
         const __m512 e = ggml_v_expf(_mm512_sub_ps(_mm512_loadu_ps(s + j), _mm512_set1_ps(top)));
         _mm512_storeu_ps(s + j, e);
-        sum = _mm512_add_ps(sum, e);
+        low  = _mm512_add_pd(low, _mm512_cvtps_pd(_mm512_castps512_ps256(e)));
+        high = _mm512_add_pd(high, _mm512_cvtps_pd(_mm512_extractf32x8_ps(e, 1)));
     }
-    _mm512_storeu_ps(lane, sum);
+    _mm512_storeu_pd(lane, low);
+    _mm512_storeu_pd(lane + 8, high);
 #else
     lane[0] += ggml_vec_soft_max_f32(TILE, s, s, top);
 #endif
@@ -908,16 +910,16 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
                     for (int64_t r = 0; r < rows; r++) {
                         top[r] = finite(max_of(lanes[r], LANES));
                     }
-                    std::fill(lanes[0], lanes[0] + ROWS*LANES, 0.0f);
+                    double totals[ROWS][LANES] = {};
                     for (int64_t t = 0; t < end; t++) {
                         if (kind[t] != TILE_CLOSED) {
                             for (int64_t r = 0; r < rows; r++) {
-                                exp_into(lanes[r], scores + (t*ROWS + r)*TILE, top[r]);
+                                exp_into(totals[r], scores + (t*ROWS + r)*TILE, top[r]);
                             }
                         }
                     }
                     for (int64_t r = 0; r < rows; r++) {
-                        const float total = std::accumulate(lanes[r], lanes[r] + LANES, 0.0f);
+                        const float total = std::accumulate(totals[r], totals[r] + LANES, 0.0);
                         lse[e*a.n_rows + r0 + r] = log_sum_exp(top[r], total);
                         inverse[r] = inverse_of(total);
                     }
