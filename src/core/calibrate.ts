@@ -6,7 +6,7 @@
 import type { CalibrateProgress } from "../protocol/engine.js";
 import { quantile } from "./bench-statistics.js";
 import { type Candidate, candidateSets, distinct, publishedRule, refined } from "./search/candidates.js";
-import { type Arm, type ArmResult, compareArm, compareConstant, compareContextual, randomArms } from "./search/confirm.js";
+import { type Arm, type ArmResult, beatsConstant, compareArm, compareContextual, constantAnswer, randomArms } from "./search/confirm.js";
 import type { SearchEvent, SearchRecord } from "./search/events.js";
 import { accuracy, type Grade, type Grades, gain, gradesFor } from "./search/grades.js";
 import { Memory, type Spent } from "./search/memory.js";
@@ -282,8 +282,8 @@ class Search {
     const { difference, interval } = confirmed;
     this.best = { name: winner.name, heads: winner.heads.length, difference, interval, items: confirm.length };
     const rivals = yield* this.rivals(chosen);
-    const constant = compareConstant(memory, chosen, confirm);
-    const helps = interval[0] > 0 && constant?.beaten !== false;
+    const constant = constantAnswer(memory, confirm);
+    const helps = interval[0] > 0 && (!constant || beatsConstant(memory, chosen, confirm, constant.right));
     return {
       ...base,
       spent: memory.spent,
@@ -313,7 +313,7 @@ class Search {
     }
     yield* this.contextual(chosen, rivals);
     // Costs nothing, but the baselines must be there: where the time was up at once, they are not.
-    const constant = rivals.length > 0 ? compareConstant(memory, null, parts.confirm) : null;
+    const constant = rivals.length > 0 ? constantAnswer(memory, parts.confirm) : null;
     if (constant) rivals.push(constant.rival);
     if (!(yield* this.late("ZeroTuning", 0.8))) yield* this.zeroTuning(rivals);
     return rivals;

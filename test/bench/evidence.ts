@@ -30,7 +30,7 @@ const ComparedSchema = v.object({
 /** What `act evaluate` says of a set; for multiple choice by the letters' logits, as the search counts. */
 function testCell(file: unknown): string {
   const [task] = v.parse(TestSchema, file).tasks;
-  const compared = v.parse(v.looseObject(ComparedSchema.entries), task.letters ?? task);
+  const compared = v.parse(ComparedSchema, task.letters ?? task);
   return `${percent(compared.baseline)} -> ${cell({ ...compared, accuracy: compared.calibrated })}, n = ${task.n}`;
 }
 

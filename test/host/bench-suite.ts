@@ -92,14 +92,7 @@ test("typing", async () => {
       await new Promise((resolve) => setTimeout(resolve, KEY_EVERY_MS - took));
     }
   };
-  const besideChat = async (into: number[]) => {
-    const sending = chat.receive({ type: "send", text: "Write a very long story about a river." });
-    await until("streaming", () => chat.conversation.turns.at(-1)?.answers[0]?.state === "streaming", 30_000);
-    await type(into);
-    assert.equal(chat.conversation.turns.at(-1)?.answers[0]?.state, "streaming", "the answer ended before the typing did");
-    await chat.receive({ type: "stop" });
-    await sending;
-  };
+  const state = () => chat.conversation.turns.at(-1)?.answers[0]?.state;
   const { idle, counting, busy } = figures.typingMs;
   for (let round = 0; round < 5; round++) {
     await type(idle);
@@ -109,7 +102,12 @@ test("typing", async () => {
     await new Promise((resolve) => setTimeout(resolve, 500));
     await type(counting);
     other.kill("SIGKILL");
-    await besideChat(busy);
+    const sending = chat.receive({ type: "send", text: "Write a very long story about a river." });
+    await until("streaming", () => state() === "streaming", 30_000);
+    await type(busy);
+    assert.equal(state(), "streaming", "the answer ended before the typing did");
+    await chat.receive({ type: "stop" });
+    await sending;
   }
   const { rss, heapUsed } = process.memoryUsage();
   figures.memory = { rss, heapUsed };

@@ -44,23 +44,25 @@ export function compareArm(memory: Memory, arm: Arm, items: readonly number[], s
   return { ...comparison, name: arm.name, heads: arm.heads.length };
 }
 
-/**
- * The answer that is right most often on these items, given always: what it gains over no heads, and whether `arm` is surely better than it. Where a
- * set is not, the model has no skill to calibrate, and a gain is a shift of its guesses that the next prompts take back. Null for completions.
- */
-export function compareConstant(memory: Memory, arm: Arm | null, items: readonly number[]): { rival: ArmResult; beaten: boolean } | null {
+/** The answer that is right most often on these items, given always: where it is right, and what it gains over no heads. Null for completions. */
+export function constantAnswer(memory: Memory, items: readonly number[]): { right: boolean[]; rival: ArmResult } | null {
   const labels = items.map((item) => memory.scorer.label(item));
   const counts = new Map<number, number>();
   for (const label of labels) if (label !== undefined) counts.set(label, (counts.get(label) ?? 0) + 1);
   const [most] = [...counts].sort((a, b) => b[1] - a[1])[0] ?? [];
   if (most === undefined) return null;
-  const constant = labels.map((label) => label === most);
+  const right = labels.map((label) => label === most);
   const before = items.map((item) => memory.baselineOf(item).correct);
-  const after = arm && items.map((item) => memory.outcomeOf(item, arm.heads, arm.variant)?.correct ?? false);
-  return {
-    rival: { ...compareAccuracy(before, constant), name: "always the same answer", heads: 0 },
-    beaten: after !== null && compareAccuracy(constant, after).interval[0] > 0,
-  };
+  return { right, rival: { ...compareAccuracy(before, right), name: "always the same answer", heads: 0 } };
+}
+
+/**
+ * Whether a set is surely better than the constant answer, right on `constant`. Where it is not, the model has no skill to calibrate, and a gain
+ * is a shift of its guesses that the next prompts take back.
+ */
+export function beatsConstant(memory: Memory, { heads, variant }: Arm, items: readonly number[], constant: readonly boolean[]): boolean {
+  const right = items.map((item) => memory.outcomeOf(item, heads, variant)?.correct ?? false);
+  return compareAccuracy(constant, right).interval[0] > 0;
 }
 
 /**
