@@ -1,5 +1,5 @@
-import { cssColour, type Palette, type Rgb } from "../src/core/colour.js";
-import { place, readable, type Scale, ticks } from "../src/core/scale.js";
+import { cssColour, type Palette, type Rgb } from "../src/core/picture/colour.js";
+import { place, readable, type Scale, ticks } from "../src/core/picture/scale.js";
 import { imageOf } from "./cell-canvas.js";
 import { h } from "./dom.js";
 import { paintCells } from "./paint/raster.js";

@@ -1,4 +1,4 @@
-import type { ThemeKind } from "../src/core/colour.js";
+import type { ThemeKind } from "../src/core/picture/colour.js";
 import type { Box } from "./cell-canvas.js";
 
 /** Colours of marks over cells: the line, and the halo that keeps it apart from any cell. */

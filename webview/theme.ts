@@ -1,4 +1,4 @@
-import type { ThemeKind } from "../src/core/colour.js";
+import type { ThemeKind } from "../src/core/picture/colour.js";
 
 const KINDS: Record<string, ThemeKind> = {
   "vscode-light": "light",

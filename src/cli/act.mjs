@@ -7,7 +7,7 @@ import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
-const run = path.join(root, "src/build/run.mjs");
+const run = path.join(root, "scripts/run.mjs");
 const bundle = path.join(root, "dist/cli.mjs");
 
 if (existsSync(run) && !isSetUp()) {

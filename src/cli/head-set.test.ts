@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
-import { temporaryFolder } from "../store/temporary-fixture.js";
+import { temporaryFolder } from "../../test/fixtures/temporary.js";
 import { calibrationOf } from "./head-set.js";
 
 const model = { layers: 30, heads: 9, sha256: "abc", name: "SmolLM2" };

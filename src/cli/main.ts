@@ -1,16 +1,16 @@
 import { ActError, exitCode, toActError } from "../protocol/errors.js";
 import { commonFlags, parse } from "./arguments.js";
-import { bench } from "./bench.js";
-import { calibrate } from "./calibrate.js";
 import type { Command } from "./command.js";
-import { complete } from "./complete.js";
-import { doctor } from "./doctor.js";
-import { evaluate } from "./evaluate.js";
-import { infill } from "./infill.js";
-import { logits } from "./logits.js";
-import { mtBench } from "./mt-bench.js";
+import { bench } from "./commands/bench.js";
+import { calibrate } from "./commands/calibrate.js";
+import { complete } from "./commands/complete.js";
+import { doctor } from "./commands/doctor.js";
+import { evaluate } from "./commands/evaluate.js";
+import { infill } from "./commands/infill.js";
+import { logits } from "./commands/logits.js";
+import { mtBench } from "./commands/mt-bench.js";
+import { sinks } from "./commands/sinks.js";
 import { TerminalSession } from "./session.js";
-import { sinks } from "./sinks.js";
 
 /** The headless command: the same engine process as in the editor, reached over the same wire. */
 const commands: Record<string, Command> = { doctor, complete, infill, logits, sinks, calibrate, evaluate, "mt-bench": mtBench, bench };

@@ -1,9 +1,9 @@
 import type { EngineEvents, EngineMethod } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
 import type { Call, Params, Result } from "../protocol/rpc.js";
-import type { Backends } from "./backends.js";
-import type { Model } from "./model.js";
+import type { Backends } from "./native/backends.js";
 import { Queue } from "./queue.js";
+import type { Model } from "./run/model.js";
 
 /** A handler answers one method. Work on the model goes through `engine.queue`; long work calls `turn.pause()` between batches. */
 export type Handler<M extends EngineMethod> = (engine: Engine, params: Params<M>, call: Call<M>) => Promise<Result<M>>;

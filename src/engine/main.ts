@@ -1,21 +1,21 @@
 import { IPCMessageReader, IPCMessageWriter } from "vscode-jsonrpc/node";
 import type { EngineMethod } from "../protocol/engine.js";
 import { type Call, type Handlers, serve } from "../protocol/rpc.js";
-import { Backends } from "./backends.js";
-import { bench } from "./bench.js";
-import { calibrate } from "./calibrate.js";
-import { chat } from "./chat.js";
-import { complete } from "./complete.js";
-import { count, tokenize, tokenTexts } from "./count.js";
 import { Engine, type Handler } from "./engine.js";
-import { evaluate } from "./evaluate.js";
+import { bench } from "./handlers/bench.js";
+import { chat } from "./handlers/chat.js";
+import { complete } from "./handlers/complete.js";
+import { count, tokenize, tokenTexts } from "./handlers/count.js";
+import { evaluate } from "./handlers/evaluate.js";
+import { infill } from "./handlers/infill.js";
+import { load, unload } from "./handlers/load.js";
+import { logits } from "./handlers/logits.js";
+import { mtBench } from "./handlers/mt-bench.js";
+import { headMatrix, sinks } from "./handlers/sinks.js";
 import { handshake } from "./handshake.js";
-import { infill } from "./infill.js";
-import { load, unload } from "./load.js";
-import { logits } from "./logits.js";
-import { mtBench } from "./mt-bench.js";
-import { answerProbe } from "./probe.js";
-import { headMatrix, sinks } from "./sinks.js";
+import { Backends } from "./native/backends.js";
+import { answerProbe } from "./native/probe.js";
+import { calibrate } from "./search/search.js";
 
 /** The engine process: forked by src/client, ends with its parent. Everything it can do, one handler per deed. */
 const deeds = {

@@ -1,7 +1,7 @@
 import * as vscode from "vscode";
-import type { Engine } from "./engine.js";
-import type { ActiveHeadSet } from "./head-set.js";
-import type { Pauses } from "./pauses.js";
+import type { Pauses } from "./completions/pauses.js";
+import type { Engine } from "./engine/engine.js";
+import type { ActiveHeadSet } from "./search/head-set.js";
 import type { Settings } from "./settings.js";
 import { describe } from "./status.js";
 

@@ -2,8 +2,8 @@ import { readFile } from "node:fs/promises";
 import * as path from "node:path";
 import ignore, { type Ignore } from "ignore";
 import * as vscode from "vscode";
-import { isSecretPath } from "../core/complete.js";
-import type { Pauses } from "./pauses.js";
+import { isSecretPath } from "../core/completion/extent.js";
+import type { Pauses } from "./completions/pauses.js";
 
 /**
  * Which files may enter a prompt: none that look like secrets, none that git ignores, none that the user listed, nothing outside the

@@ -1,12 +1,12 @@
 import type * as vscode from "vscode";
-import type { ChatView } from "./chat.js";
-import type { InlineCompletions } from "./complete.js";
-import type { Engine } from "./engine.js";
-import type { ActiveHeadSet } from "./head-set.js";
+import type { ChatView } from "./chat/view.js";
+import type { Pauses } from "./completions/pauses.js";
+import type { InlineCompletions } from "./completions/provider.js";
+import type { CompletionRecord } from "./completions/record.js";
+import type { Engine } from "./engine/engine.js";
 import type { Log } from "./log.js";
-import type { Pauses } from "./pauses.js";
 import type { Privacy } from "./privacy.js";
-import type { CompletionRecord } from "./record.js";
+import type { ActiveHeadSet } from "./search/head-set.js";
 import type { Settings } from "./settings.js";
 
 /** What activation builds once and every deed gets. */

@@ -1,7 +1,7 @@
 import * as vscode from "vscode";
-import type { Engine, EngineStatus } from "./engine.js";
-import type { ActiveHeadSet } from "./head-set.js";
-import type { Pauses } from "./pauses.js";
+import type { Pauses } from "./completions/pauses.js";
+import type { Engine, EngineStatus } from "./engine/engine.js";
+import type { ActiveHeadSet } from "./search/head-set.js";
 
 /** The status bar item: model, calibration, what the engine does. Click for the menu. */
 export function createStatusBar(engine: Engine, headSet: ActiveHeadSet, pauses: Pauses): vscode.Disposable {

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
+import { temporaryFolder } from "../../test/fixtures/temporary.js";
 import { ActError } from "../protocol/errors.js";
 import { storeError, writeFileAtomic } from "./atomic.js";
 import { cacheFolder } from "./cache-folder.js";
-import { temporaryFolder } from "./temporary-fixture.js";
 
 test("the file is there whole, the folder is created, nothing else is left", async () => {
   const folder = temporaryFolder("atomic");

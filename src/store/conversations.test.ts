@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { describe, it } from "node:test";
+import { temporaryFolder } from "../../test/fixtures/temporary.js";
 import type { Conversation } from "../protocol/chat.js";
 import { ConversationStore } from "./conversations.js";
-import { temporaryFolder } from "./temporary-fixture.js";
 
 const conversation = (id: string, updated: number): Conversation => ({
   schema: 1,

@@ -4,10 +4,10 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { test } from "node:test";
+import { temporaryFolder } from "../../test/fixtures/temporary.js";
 import { ActError } from "../protocol/errors.js";
 import { loadMtBench, loadTask } from "./data.js";
 import { fetchHubData, HUB_SOURCES, type HubSource } from "./hub-data.js";
-import { temporaryFolder } from "./temporary-fixture.js";
 
 const COMMIT = "a".repeat(40);
 const line = (text: string, label: unknown) => `${JSON.stringify({ text, label, label_text: "x" })}\n`;

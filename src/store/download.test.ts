@@ -5,9 +5,9 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { after, test } from "node:test";
+import { temporaryFolder } from "../../test/fixtures/temporary.js";
 import type { ActError, ErrorCode } from "../protocol/errors.js";
 import { type DownloadOptions, discardDownload, download } from "./download.js";
-import { temporaryFolder } from "./temporary-fixture.js";
 
 const CONTENT = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7919 + (i >> 8)) & 0xff));
 const SHA256 = createHash("sha256").update(CONTENT).digest("hex");

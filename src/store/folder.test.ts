@@ -3,9 +3,9 @@ import { existsSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
+import { temporaryFolder } from "../../test/fixtures/temporary.js";
 import { writeFileAtomic } from "./atomic.js";
 import { makeFolder } from "./folder.mjs";
-import { temporaryFolder } from "./temporary-fixture.js";
 
 test("folders are made with those above them, twice without harm", async () => {
   const base = temporaryFolder("folder");

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
+import { temporaryFolder } from "../../test/fixtures/temporary.js";
 import type { ActError } from "../protocol/errors.js";
 import { checkHeadSet, findHeadSet, HeadSetHistory, parseHeadSet, readHeadSet, readPublishedHeadSets, writeHeadSet } from "./head-sets.js";
-import { temporaryFolder } from "./temporary-fixture.js";
 
 const minimal = {
   schema: 1,

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
 import * as v from "valibot";
-import { random, shuffled } from "../core/random.js";
+import { random, shuffled } from "../core/numbers/random.js";
 import { findTask } from "../core/tasks/index.js";
 import { parseItem } from "../core/tasks/task.js";
 import { ActError } from "../protocol/errors.js";

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
+import { temporaryFolder } from "../../test/fixtures/temporary.js";
 import type { ActError } from "../protocol/errors.js";
 import { Journal, readJournal } from "./journal.js";
-import { temporaryFolder } from "./temporary-fixture.js";
 
 const header = { kind: "calibrate", model: { name: "M", sha256: "a".repeat(64) }, version: "1", options: { seed: 1, tasks: ["sst2"] } };
 const place = () => path.join(temporaryFolder("journal"), "run.jsonl");

@@ -5,8 +5,8 @@ import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import { temporaryFolder } from "../../test/fixtures/temporary.js";
 import { tryLock, waitForLock, withLock } from "./lock.mjs";
-import { temporaryFolder } from "./temporary-fixture.js";
 
 test("a second taker gets nothing until the first releases", async () => {
   const file = path.join(temporaryFolder("lock"), "a.lock");

@@ -4,8 +4,8 @@ import fs from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
+import { temporaryFolder } from "../../test/fixtures/temporary.js";
 import { askHub, downloadModel, hubUrl, type KnownModel, modelPath } from "./models.js";
-import { temporaryFolder } from "./temporary-fixture.js";
 
 const CONTENT = Buffer.from("a model, as it were");
 const SHA256 = createHash("sha256").update(CONTENT).digest("hex");

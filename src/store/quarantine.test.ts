@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { beforeEach, test } from "node:test";
+import { temporaryFolder } from "../../test/fixtures/temporary.js";
 import type { ActError } from "../protocol/errors.js";
 import { assertNotQuarantined, quarantine, releaseFromQuarantine } from "./quarantine.js";
-import { temporaryFolder } from "./temporary-fixture.js";
 
 let file: string;
 beforeEach(async () => {

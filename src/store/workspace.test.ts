@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
-import { temporaryFolder } from "./temporary-fixture.js";
+import { temporaryFolder } from "../../test/fixtures/temporary.js";
 import { sourceFiles } from "./workspace.js";
 
 async function tree(files: Record<string, string>): Promise<string> {

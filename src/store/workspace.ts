@@ -4,7 +4,7 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import ignore from "ignore";
-import { isSourcePath, isSourceText, MOST_BYTES, type SourceFile } from "../core/workspace.js";
+import { isSourcePath, isSourceText, MOST_BYTES, type SourceFile } from "../core/search/workspace-items.js";
 import { ActError } from "../protocol/errors.js";
 
 const MOST_FILES = 5000;

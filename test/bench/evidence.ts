@@ -2,7 +2,7 @@
  * Evidence for the head search: one search a task, each confirmed on prompts that nothing was chosen on, and one table. A set that the search
  * switches on is evaluated once more on the task's test.jsonl, of which the search knows nothing.
  *
- *   ACT_DATA=DIR ACT_EVIDENCE=DIR [ACT_BUDGET=10] [ACT_TASKS=sst2,AGNews] node src/build/run.mjs bench evidence
+ *   ACT_DATA=DIR ACT_EVIDENCE=DIR [ACT_BUDGET=10] [ACT_TASKS=sst2,AGNews] node scripts/run.mjs bench evidence
  *
  * Goes on where it was stopped: a finished task is not searched again, an unfinished one goes on from its journal.
  */

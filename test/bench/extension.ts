@@ -1,12 +1,12 @@
 /**
- * What the extension costs (issue 5, section 4), measured in one run: `node src/build/run.mjs bench extension`. Shares and ratios carry over to
+ * What the extension costs (issue 5, section 4), measured in one run: `node scripts/run.mjs bench extension`. Shares and ratios carry over to
  * other machines; the absolute numbers are this machine's.
  */
 import { statSync } from "node:fs";
-import type { BuildContext } from "../../src/build/context.js";
-import { ensureDefaultModel } from "../../src/build/model.js";
-import { packageExtension } from "../../src/build/package.js";
-import { quantile, type Spread, spread } from "../../src/core/bench-statistics.js";
+import { packageExtension } from "../../scripts/commands/package.js";
+import type { BuildContext } from "../../scripts/context.js";
+import { ensureDefaultModel } from "../../scripts/fetch/model.js";
+import { quantile, type Spread, spread } from "../../src/core/numbers/timing.js";
 import type { HostFigures } from "../host/bench-suite.js";
 import { figuresOf } from "../host/run.js";
 

@@ -1,19 +1,19 @@
 /**
  * Time to the first token of a suggestion with a warm prefix, against llama.cpp's own server: the same bundled source (without our patches), model,
- * threads and machine, requests taking turns. `node src/build/run.mjs bench llama-server`; builds the server first, once (some minutes).
+ * threads and machine, requests taking turns. `node scripts/run.mjs bench llama-server`; builds the server first, once (some minutes).
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { BuildContext } from "../../src/build/context.js";
-import { exec, isOnPath } from "../../src/build/exec.js";
-import { ensureDefaultModel } from "../../src/build/model.js";
-import { setUpReference } from "../../src/build/native.js";
-import { freePort } from "../../src/build/workbench.js";
+import type { BuildContext } from "../../scripts/context.js";
+import { ensureDefaultModel } from "../../scripts/fetch/model.js";
+import { freePort } from "../../scripts/fetch/workbench.js";
+import { exec, isOnPath } from "../../scripts/lib/exec.js";
+import { setUpReference } from "../../scripts/native/native.js";
 import { EngineClient } from "../../src/client/client.js";
-import { type Spread, spread } from "../../src/core/bench-statistics.js";
+import { type Spread, spread } from "../../src/core/numbers/timing.js";
 
 const ROUNDS = Number(process.env.ACT_BENCH_ROUNDS ?? 40);
 const WARM_UP = 4;

@@ -1,16 +1,16 @@
 /**
  * What our patches do where calibration is off: prefill and decode of our binary and of an unpatched build with the same flags, in two processes
  * that take turns, FlashAttention on, two threads, on a quiet machine and beside a process that only counts.
- * `node src/build/run.mjs bench off`; builds the unpatched one first, once (5 minutes).
+ * `node scripts/run.mjs bench off`; builds the unpatched one first, once (5 minutes).
  */
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
-import type { BuildContext } from "../../src/build/context.js";
-import { ensureDefaultModel } from "../../src/build/model.js";
-import { setUpReference } from "../../src/build/native.js";
+import type { BuildContext } from "../../scripts/context.js";
+import { ensureDefaultModel } from "../../scripts/fetch/model.js";
+import { setUpReference } from "../../scripts/native/native.js";
 import { COMPUTING } from "../../src/client/client.js";
-import { ratioOfMedians } from "../../src/core/bench-statistics.js";
+import { ratioOfMedians } from "../../src/core/numbers/timing.js";
 
 const ROUNDS = Number(process.env.ACT_BENCH_ROUNDS ?? 20);
 const WORK = { prefill: 512, decode: 24 };

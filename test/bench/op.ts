@@ -1,12 +1,12 @@
 /**
- * How the op's cost grows with keys and rows, on the CPU and on each GPU backend that is installed: `node src/build/run.mjs bench op`. On a
+ * How the op's cost grows with keys and rows, on the CPU and on each GPU backend that is installed: `node scripts/run.mjs bench op`. On a
  * software device only the growth means anything. Writes the plot to test/bench/op.svg.
  */
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
-import type { BuildContext } from "../../src/build/context.js";
-import { installedBackends } from "../../src/engine/native.js";
+import type { BuildContext } from "../../scripts/context.js";
+import { installedBackends } from "../../src/engine/native/native.js";
 import { openBindings } from "../native/op.js";
 import { BASE } from "../native/op-cases.js";
 import { type Shape, World } from "../native/op-world.js";

@@ -1,10 +1,10 @@
 /**
- * What the panels cost in a real browser (issue 6, section 4): `node src/build/run.mjs bench panels`. The browser runs without a GPU
+ * What the panels cost in a real browser (issue 6, section 4): `node scripts/run.mjs bench panels`. The browser runs without a GPU
  * here, so painting is done by the CPU; a desktop is faster.
  */
 import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
-import { quantile } from "../../src/core/bench-statistics.js";
+import { quantile } from "../../src/core/numbers/timing.js";
 import { openBed } from "../panels/bed.js";
 import { clickIn, named, openHead, pointIn } from "../panels/driver.js";
 

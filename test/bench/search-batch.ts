@@ -1,16 +1,16 @@
 /**
- * What side-by-side head sets and the restart at a layer are worth to the search (issue 4, section 4): `node src/build/run.mjs bench search-batch`.
+ * What side-by-side head sets and the restart at a layer are worth to the search (issue 4, section 4): `node scripts/run.mjs bench search-batch`.
  * Every width scores the same (prompt, head) pairs of the same prompts, interleaved over rounds; the answers must agree.
  */
-import { quantile } from "../../src/core/bench-statistics.js";
+import { quantile } from "../../src/core/numbers/timing.js";
 import type { Job } from "../../src/core/search/scorer.js";
 import { findTask } from "../../src/core/tasks/index.js";
-import { Backends } from "../../src/engine/backends.js";
-import { Model } from "../../src/engine/model.js";
-import { preflight } from "../../src/engine/preflight.js";
+import { Backends } from "../../src/engine/native/backends.js";
+import { preflight } from "../../src/engine/native/preflight.js";
 import type { Turn } from "../../src/engine/queue.js";
-import { EngineScorer, type ScorerItem, scorerNeeds } from "../../src/engine/scorer.js";
-import { taskItems } from "../../src/engine/task-items.js";
+import { Model } from "../../src/engine/run/model.js";
+import { EngineScorer, type ScorerItem, scorerNeeds } from "../../src/engine/search/scorer.js";
+import { taskItems } from "../../src/engine/search/task-items.js";
 import { loadTask } from "../../src/store/data.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
 

@@ -1,14 +1,14 @@
 /**
  * How long a user's completion waits while a head search runs behind it, and how soon a cancelled search lets go (issue 4, section 2):
- * `ACT_DATA=DIR node src/build/run.mjs bench search-wait`. The wanted figures: under 150 ms, and under 100 ms.
+ * `ACT_DATA=DIR node scripts/run.mjs bench search-wait`. The wanted figures: under 150 ms, and under 100 ms.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { BuildContext } from "../../src/build/context.js";
-import { ensureDefaultModel } from "../../src/build/model.js";
+import type { BuildContext } from "../../scripts/context.js";
+import { ensureDefaultModel } from "../../scripts/fetch/model.js";
 import { EngineClient } from "../../src/client/client.js";
-import { type Spread, spread } from "../../src/core/bench-statistics.js";
+import { type Spread, spread } from "../../src/core/numbers/timing.js";
 import type { CalibrateParams } from "../../src/protocol/engine.js";
 
 const REQUESTS = 60;

@@ -1,6 +1,6 @@
-/** Memory of host and engine over time: `ACT_SOAK_MINUTES=60 node src/build/run.mjs bench soak`. */
-import type { BuildContext } from "../../src/build/context.js";
-import { ensureDefaultModel } from "../../src/build/model.js";
+/** Memory of host and engine over time: `ACT_SOAK_MINUTES=60 node scripts/run.mjs bench soak`. */
+import type { BuildContext } from "../../scripts/context.js";
+import { ensureDefaultModel } from "../../scripts/fetch/model.js";
 import { figuresOf } from "../host/run.js";
 import type { SoakSample } from "../host/soak-suite.js";
 

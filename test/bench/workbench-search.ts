@@ -1,9 +1,9 @@
 /**
  * A head search as a user runs it: the packaged extension in a real workbench, the panel, a file that is typed in meanwhile (issues 4 and 6).
- * `ACT_DATA=DIR [ACT_BUDGET=10] [ACT_PICTURES=1] node src/build/run.mjs bench workbench-search`; pictures are the README's of both panels.
+ * `ACT_DATA=DIR [ACT_BUDGET=10] [ACT_PICTURES=1] node scripts/run.mjs bench workbench-search`; pictures are the README's of both panels.
  */
-import type { BuildContext } from "../../src/build/context.js";
-import { ensureDefaultModel } from "../../src/build/model.js";
+import type { BuildContext } from "../../scripts/context.js";
+import { ensureDefaultModel } from "../../scripts/fetch/model.js";
 import { Driver, textOf } from "../workbench/driver.js";
 import { vsix } from "../workbench/vsix.js";
 

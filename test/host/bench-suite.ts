@@ -1,4 +1,4 @@
-/** Not a test but measurements inside the real extension host; `node src/build/run.mjs bench extension` shows them. */
+/** Not a test but measurements inside the real extension host; `node scripts/run.mjs bench extension` shows them. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";

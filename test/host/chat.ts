@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import * as vscode from "vscode";
-import { toMessages } from "../../src/host/language-model.js";
+import { toMessages } from "../../src/host/chat/language-model.js";
 import { test, until } from "./harness.js";
 import { openWith, services, withSetting } from "./services.js";
 

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { findBrowser } from "../../src/build/workbench.js";
+import { findBrowser } from "../../scripts/fetch/workbench.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
-import { temporaryFolder } from "../../src/store/temporary-fixture.js";
+import { temporaryFolder } from "../fixtures/temporary.js";
 import type { HostResults } from "./harness.js";
 import { runHostSuite, useServed } from "./run.js";
 

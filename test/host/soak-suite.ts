@@ -1,4 +1,4 @@
-/** Not a test but a long look at memory: `node src/build/run.mjs bench soak`. Types, completes and chats for ACT_SOAK_MINUTES, and writes down who holds how much. */
+/** Not a test but a long look at memory: `node scripts/run.mjs bench soak`. Types, completes and chats for ACT_SOAK_MINUTES, and writes down who holds how much. */
 import { readFileSync, writeFileSync } from "node:fs";
 import * as vscode from "vscode";
 import { runAll, test } from "./harness.js";

@@ -6,7 +6,7 @@
 import { createWriteStream, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
-import { findBrowser, installWorkbench, serve } from "../../src/build/workbench.js";
+import { findBrowser, installWorkbench, serve } from "../../scripts/fetch/workbench.js";
 import { settings, writeSettings } from "./settings.js";
 
 const CRASHED = /Extension Host Process exited with code: (?!0,)/;

@@ -5,9 +5,9 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { float32Model } from "../../src/build/dequantise.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
-import { temporaryFolder } from "../../src/store/temporary-fixture.js";
+import { temporaryFolder } from "../fixtures/temporary.js";
+import { float32Model } from "./support/dequantise.js";
 
 const answers: Record<string, string> = JSON.parse(readFileSync("test/oracle/answers.json", "utf8"));
 const data = process.env.ACT_DATA ?? path.resolve("../shared/data");

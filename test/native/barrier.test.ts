@@ -5,8 +5,8 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { buildContext } from "../../src/build/context.js";
-import { exec, isOnPath } from "../../src/build/exec.js";
+import { buildContext } from "../../scripts/context.js";
+import { exec, isOnPath } from "../../scripts/lib/exec.js";
 
 const context = buildContext(process.cwd());
 const missing = process.platform === "linux" && (await isOnPath("gcc")) ? false : "needs gcc on Linux";

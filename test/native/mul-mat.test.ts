@@ -5,9 +5,9 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { buildContext } from "../../src/build/context.js";
-import { exec, isOnPath } from "../../src/build/exec.js";
-import { patchedSources } from "../../src/build/native.js";
+import { buildContext } from "../../scripts/context.js";
+import { exec, isOnPath } from "../../scripts/lib/exec.js";
+import { patchedSources } from "../../scripts/native/native.js";
 
 const context = buildContext(process.cwd());
 const missing =

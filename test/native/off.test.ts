@@ -1,5 +1,5 @@
 // With calibration off the engine is llama.cpp, bit by bit: compared with an unpatched build of the same flags where the user cache holds
-// one (`node src/build/run.mjs native --reference` makes it, 5 minutes), else with node-llama-cpp's stock binary within rounding.
+// one (`node scripts/run.mjs native --reference` makes it, 5 minutes), else with node-llama-cpp's stock binary within rounding.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -8,8 +8,8 @@ import path from "node:path";
 import process from "node:process";
 import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
-import { buildContext } from "../../src/build/context.js";
-import { isBuilt, setUpReference } from "../../src/build/native.js";
+import { buildContext } from "../../scripts/context.js";
+import { isBuilt, setUpReference } from "../../scripts/native/native.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
 
 const model = process.env.ACT_MODEL || modelPath(DEFAULT_MODEL);

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { before, test } from "node:test";
-import { buildContext } from "../../src/build/context.js";
-import { buildForCpu } from "../../src/build/on-cpu.js";
+import { buildContext } from "../../scripts/context.js";
 import type { OpInput, OpOutput } from "./op.js";
 import { opCases } from "./op-cases.js";
 import { checkCase } from "./op-check.js";
+import { buildForCpu } from "./support/on-cpu-build.js";
 import { goldenVectors, runVector } from "./vectors.js";
 
 export const noCpu = process.platform === "linux" ? false : `the kernels are run on a CPU on Linux only, not on ${process.platform}`;

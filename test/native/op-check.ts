@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { derivedSeed } from "../../src/core/random.js";
+import { derivedSeed } from "../../src/core/numbers/random.js";
 import { type openBindings, readState } from "./op.js";
 import type { Case } from "./op-cases.js";
 import { type Shape, World } from "./op-world.js";

@@ -2,9 +2,9 @@
 // does. Nothing here says that they run on a GPU.
 import process from "node:process";
 import { test } from "node:test";
-import { buildContext } from "../../src/build/context.js";
-import { ARCHITECTURES, compileCuda, ensureNvcc } from "../../src/build/cuda.js";
+import { buildContext } from "../../scripts/context.js";
 import { testOnCpu } from "./on-cpu.js";
+import { ARCHITECTURES, compileCuda, ensureNvcc } from "./support/cuda.js";
 
 const context = buildContext(process.cwd());
 const noCompiler = await ensureNvcc(context).then(

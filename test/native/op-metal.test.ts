@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
-import { buildContext } from "../../src/build/context.js";
-import { buildHost, compileKernels, noClang } from "../../src/build/metal.js";
-import { checkDevices } from "../../src/engine/device-check.js";
+import { buildContext } from "../../scripts/context.js";
+import { checkDevices } from "../../src/engine/native/device-check.js";
 import { noCpu, testOnCpu } from "./on-cpu.js";
 import { type OpInput, type OpOutput, openBindings } from "./op.js";
+import { buildHost, compileKernels, noClang } from "./support/metal.js";
 
 const context = buildContext(process.cwd());
 const withoutClang = await noClang();

@@ -1,6 +1,6 @@
 // Inputs for GGML_OP_ACT as attention would leave them, and in float64 what the op must make of them (the mathematics are src/core/act.ts).
 import { calibrateRow, pickSinks, tuneInitialToken } from "../../src/core/act.js";
-import { integer, normal, type Random, random, shuffled } from "../../src/core/random.js";
+import { integer, normal, type Random, random, shuffled } from "../../src/core/numbers/random.js";
 import { type Entry, FLAG, type OpInput, packEntries } from "./op.js";
 
 export type TensorType = "f32" | "f16" | "q8_0" | "q4_0";

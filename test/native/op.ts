@@ -1,9 +1,9 @@
 // Runs GGML_OP_ACT alone on one device, through the addon (native-patches/src/node-llama-cpp/addon/AddonActOp.cpp).
 import { createRequire } from "node:module";
 import { getLlama } from "node-llama-cpp";
-import type { OpBindings } from "../../src/engine/op.js";
+import type { OpBindings } from "../../src/engine/native/op.js";
 
-export * from "../../src/engine/op.js";
+export * from "../../src/engine/native/op.js";
 
 interface Bindings extends OpBindings {
   actPatchSet(): string;

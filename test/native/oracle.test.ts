@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { float32Model } from "../../src/build/dequantise.js";
 import { EngineClient } from "../../src/client/client.js";
 import type { LoadParams, LogitsResult } from "../../src/protocol/engine.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
 import { type Case, calibrationOf, cases, divergence, largestDifference, type Run, sinkDifferences } from "./oracle-data.js";
+import { float32Model } from "./support/dequantise.js";
 
 const quantised = process.env.ACT_MODEL || modelPath(DEFAULT_MODEL);
 let float32: string;

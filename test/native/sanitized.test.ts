@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import path from "node:path";
 import { before, test } from "node:test";
-import { bundleTests } from "../../src/build/bundle.js";
-import { buildContext } from "../../src/build/context.js";
-import { isOnPath } from "../../src/build/exec.js";
-import { ensureSanitizedOp, type SanitizedOp } from "../../src/build/sanitized.js";
+import { buildContext } from "../../scripts/context.js";
+import { bundleTests } from "../../scripts/lib/bundle.js";
+import { isOnPath } from "../../scripts/lib/exec.js";
+import { ensureSanitizedOp, type SanitizedOp } from "./support/sanitized.js";
 
 const context = buildContext(path.resolve("."));
 const missing = process.platform === "linux" && (await isOnPath("gcc")) ? false : "needs gcc on Linux";

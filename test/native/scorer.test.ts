@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { HeadIndex, Job, Outcome } from "../../src/core/search/scorer.js";
 import { sortedHeads, toHead } from "../../src/core/search/scorer.js";
-import { Backends } from "../../src/engine/backends.js";
-import { Model } from "../../src/engine/model.js";
-import { preflight } from "../../src/engine/preflight.js";
+import { Backends } from "../../src/engine/native/backends.js";
+import { preflight } from "../../src/engine/native/preflight.js";
 import { Queue, type Turn } from "../../src/engine/queue.js";
-import { EngineScorer, type ScorerItem, scorerNeeds } from "../../src/engine/scorer.js";
-import { SetBatch } from "../../src/engine/set-batch.js";
+import { Model } from "../../src/engine/run/model.js";
+import { SetBatch } from "../../src/engine/run/set-batch.js";
+import { EngineScorer, type ScorerItem, scorerNeeds } from "../../src/engine/search/scorer.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
 
 const path = process.env.ACT_MODEL || modelPath(DEFAULT_MODEL);

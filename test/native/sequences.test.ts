@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import fc from "fast-check";
-import { Backend, type ContextOptions, type NativeContext, type NativeModel } from "../../src/engine/native.js";
+import { Backend, type ContextOptions, type NativeContext, type NativeModel } from "../../src/engine/native/native.js";
 import type { Calibration, Head } from "../../src/protocol/calibration.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
 

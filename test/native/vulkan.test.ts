@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { type TestContext, test } from "node:test";
-import { float32Model } from "../../src/build/dequantise.js";
 import { EngineClient } from "../../src/client/client.js";
 import type { LogitsResult } from "../../src/protocol/engine.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
@@ -18,6 +17,7 @@ import {
   type Sinks,
   sinkDifferences,
 } from "./oracle-data.js";
+import { float32Model } from "./support/dequantise.js";
 import { noVulkan } from "./vulkan.js";
 
 const model = process.env.ACT_MODEL || modelPath(DEFAULT_MODEL);

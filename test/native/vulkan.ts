@@ -2,7 +2,7 @@
 import process from "node:process";
 import { openBindings } from "./op.js";
 
-/** Why tests on Vulkan are skipped, or false; src/build/vulkan-tests.ts sets it. */
+/** Why tests on Vulkan are skipped, or false; test/native/support/vulkan-tests.ts sets it. */
 export const noVulkan: string | false = process.env.ACT_NO_VULKAN ?? false;
 
 export const VULKAN_DEVICE = "Vulkan0";

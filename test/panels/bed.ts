@@ -5,8 +5,8 @@ import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { build } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { findBrowser } from "../../src/build/workbench.js";
-import type { ThemeKind } from "../../src/core/colour.js";
+import { findBrowser } from "../../scripts/fetch/workbench.js";
+import type { ThemeKind } from "../../src/core/picture/colour.js";
 
 export type View = "sinks" | "calibrate" | "chat";
 export const THEMES: readonly ThemeKind[] = ["light", "dark", "hc-light", "hc-dark"];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Page } from "playwright-core";
-import { foldProgress, startSnapshot } from "../../src/core/calibrate-snapshot.js";
+import { foldProgress, startSnapshot } from "../../src/core/search/snapshot.js";
 import { describeScore } from "../../webview/calibrate/describe.js";
 import { HEADS, LAYERS, searchEvents } from "../../webview/fixtures/search.js";
 import { axe } from "./axe.js";

@@ -14,15 +14,27 @@ const ROOMS: Record<string, string[]> = {
   "src/engine": ["src/protocol", "src/core", "src/store"],
   "src/host": ["src/protocol", "src/core", "src/client", "src/store"],
   "src/cli": ["src/protocol", "src/core", "src/client", "src/store"],
-  "src/build": ["src/protocol", "src/core", "src/client", "src/store"],
+  scripts: ["src/protocol", "src/core", "src/client", "src/store"],
   webview: ["src/protocol", "src/core"],
 };
 
+/** What tests alone need: fixtures are theirs, and the `test` command sets up the machines of native tests. */
+const TEST_SUPPORT: Record<string, (file: string) => boolean> = {
+  "test/fixtures/": (file) => file.endsWith(".test.ts") || file.startsWith("test/"),
+  "test/native/support/": (file) => file.startsWith("scripts/") || file.startsWith("test/"),
+};
+
+/**
+ * Floors inside src/core, lowest first: a subject sees the floors below its own and itself. Subjects on one floor do not see each other.
+ * Files directly in src/core (the rule of calibration, secrets) are the lowest floor.
+ */
+const CORE_FLOORS = [["numbers", "picture", "gguf"], ["tasks", "sinks", "completion", "conversation"], ["search"], ["evaluation"]];
+
 /** Packages that only these places may import. */
 const GUARDED: Record<string, (file: string) => boolean> = {
-  "node-llama-cpp": (file) => file === "src/engine/native.ts" || file.startsWith("test/native/"),
+  "node-llama-cpp": (file) => file === "src/engine/native/native.ts" || file.startsWith("test/native/"),
   vscode: (file) => file.startsWith("src/host/") || file.startsWith("test/host/"),
-  esbuild: (file) => file.startsWith("src/build/") || file.startsWith("test/"),
+  esbuild: (file) => file.startsWith("scripts/") || file.startsWith("test/"),
   "@vscode/webview-ui-toolkit": (file) => file === "webview/controls.ts",
 };
 
@@ -57,9 +69,25 @@ test("rooms import only the rooms that they may see", () => {
     const room = roomOf(file);
     if (!room || !specifier.startsWith(".")) return [];
     const target = path.posix.join(path.posix.dirname(file), specifier);
+    const support = Object.keys(TEST_SUPPORT).find((folder) => target.startsWith(folder));
+    if (support) return TEST_SUPPORT[support]?.(file) ? [] : [`${file} imports ${specifier}: only tests may`];
     const seen = roomOf(target);
     if (!seen) return [`${file} imports ${specifier}, which lies in no room`];
     return seen === room || ROOMS[room]?.includes(seen) ? [] : [`${file} imports ${specifier}: ${room} does not see ${seen}`];
+  });
+  assert.deepEqual(wrong, []);
+});
+
+test("subjects of core see only the floors below", () => {
+  const subject = (file: string) => /^src\/core\/([^/]+)\//.exec(file)?.[1];
+  const floor = (name: string | undefined) => CORE_FLOORS.findIndex((names) => names.includes(name ?? ""));
+  const subjects = new Set(files.flatMap((file) => subject(file) ?? []));
+  assert.deepEqual([...subjects].sort(), CORE_FLOORS.flat().sort(), "each folder of src/core has its floor");
+  const wrong = imports.flatMap(({ file, specifier }) => {
+    if (!file.startsWith("src/core/") || file.endsWith(".test.ts") || !specifier.startsWith(".")) return [];
+    const target = path.posix.join(path.posix.dirname(file), specifier);
+    if (!target.startsWith("src/core/") || subject(target) === subject(file)) return [];
+    return floor(subject(target)) < floor(subject(file)) ? [] : [`${file} imports ${specifier}`];
   });
   assert.deepEqual(wrong, []);
 });

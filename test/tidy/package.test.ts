@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { test } from "node:test";
-import { readPatchList } from "../../src/build/patches.js";
+import { readPatchList } from "../../scripts/native/patches.js";
 
 const manifest = JSON.parse(fs.readFileSync("package.json", "utf8"));
 const lock = JSON.parse(fs.readFileSync("package-lock.json", "utf8"));
@@ -32,7 +32,7 @@ test("each room has its line in ARCHITECTURE.md", () => {
 test("the README names the two commands, and CI runs the one that tests", () => {
   const readme = fs.readFileSync("README.md", "utf8");
   for (const command of ["npm start", "npm test"]) assert.ok(readme.includes(command), `${command} is not in the README`);
-  assert.equal(manifest.scripts.test, "node src/build/run.mjs test");
+  assert.equal(manifest.scripts.test, "node scripts/run.mjs test");
   assert.match(fs.readFileSync(".ci/run", "utf8"), /^npm test\b/m);
 });
 

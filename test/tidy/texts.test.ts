@@ -1,6 +1,7 @@
 // What no tracked file may hold.
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import path from "node:path";
 import { test } from "node:test";
 import { tracked } from "./tracked.js";
 
@@ -10,6 +11,21 @@ const texts = tracked()
   .map((file) => ({ file, lines: fs.readFileSync(file, "utf8").split("\n") }))
   // Of a patch, what it adds: the lines around are upstream's.
   .map(({ file, lines }) => ({ file, lines: file.endsWith(".patch") ? lines.map((line) => (line.startsWith("+") ? line : "")) : lines }));
+
+/** Files that are still longer than the rule allows, with the most lines each may have until it is split. Lines only leave this list. */
+const LONG: Record<string, number> = {
+  "native-patches/src/llama.cpp/ggml/src/ggml-cpu/act.cpp": 1048,
+  "native-patches/src/llama.cpp/ggml/src/ggml-cuda/act-kernels.cuh": 659,
+  "native-patches/src/llama.cpp/ggml/src/ggml-metal/kernels/act.metal": 649,
+  "native-patches/src/llama.cpp/src/llama-act.cpp": 657,
+  "scripts/native/native.ts": 408,
+  "src/core/search/search.ts": 472,
+  "src/host/chat/view.ts": 469,
+  "src/host/search/panel.ts": 446,
+  "src/host/sinks/panel.ts": 385,
+  "src/protocol/engine.ts": 425,
+  "test/panels/sinks.test.ts": 382,
+};
 
 /** `file:line: text` of every line that matches. */
 function findings(pattern: RegExp, except: (file: string) => boolean = () => false): string[] {
@@ -49,14 +65,38 @@ test("merge markers and trailing control characters", () => {
 });
 
 test("sources end in one line feed and stay readable in one sitting", () => {
-  const code = texts.filter(({ file }) => /^(src|webview|test)\/.*\.(ts|mjs)$/.test(file));
+  const code = texts.filter(({ file }) => /^(src|webview|scripts|test)\/.*\.(ts|mjs)$/.test(file));
   assert.ok(code.length > 100);
   assert.deepEqual(
     code.filter(({ lines }) => lines.at(-1) !== "" || lines.at(-2) === "").map(({ file }) => file),
     [],
   );
   assert.deepEqual(
-    code.filter(({ lines }) => lines.length > 700).map(({ file, lines }) => `${file}: ${lines.length} lines`),
+    code.filter(({ file, lines }) => lines.length > (LONG[file] ?? 350) + 1).map(({ file, lines }) => `${file}: ${lines.length} lines`),
+    [],
+  );
+});
+
+test("native sources stay under 600 lines", () => {
+  const code = texts.filter(({ file }) => /\.(c|cpp|h|hpp|cu|cuh|metal|comp|glsl)$/.test(file));
+  assert.ok(code.length > 20);
+  assert.deepEqual(
+    code.filter(({ file, lines }) => lines.length > (LONG[file] ?? 600) + 1).map(({ file, lines }) => `${file}: ${lines.length} lines`),
+    [],
+  );
+});
+
+test("a folder holds at most 15 files beside tests", () => {
+  const counts = new Map<string, number>();
+  for (const file of tracked()) {
+    if (!/^(src|webview|scripts|test|native-patches)\//.test(file) || /\.test\.ts$/.test(file)) continue;
+    if (/^test\/oracle\//.test(file)) continue; // data
+    const folder = path.posix.dirname(file);
+    counts.set(folder, (counts.get(folder) ?? 0) + 1);
+  }
+  assert.ok(counts.size > 20);
+  assert.deepEqual(
+    [...counts].filter(([, count]) => count > 15).map(([folder, count]) => `${folder}: ${count} files`),
     [],
   );
 });

@@ -9,5 +9,5 @@ export function tracked(): string[] {
 
 /** Our TypeScript. */
 export function sources(): string[] {
-  return tracked().filter((file) => /^(src|webview|test)\/.*\.ts$/.test(file));
+  return tracked().filter((file) => /^(src|webview|scripts|test)\/.*\.ts$/.test(file));
 }

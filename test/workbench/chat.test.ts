@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { Locator } from "playwright-core";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
-import { temporaryFolder } from "../../src/store/temporary-fixture.js";
+import { temporaryFolder } from "../fixtures/temporary.js";
 import { eventually } from "../panels/driver.js";
 import { Driver, textOf } from "./driver.js";
 import { missing, vsix } from "./vsix.js";

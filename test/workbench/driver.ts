@@ -2,7 +2,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Browser, chromium, type FrameLocator, type Locator, type Page } from "playwright-core";
-import { findBrowser, installVsix, installWorkbench, type Served, serve } from "../../src/build/workbench.js";
+import { findBrowser, installVsix, installWorkbench, type Served, serve } from "../../scripts/fetch/workbench.js";
 import { settings, writeSettings } from "../host/settings.js";
 
 export async function textOf(locator: Locator): Promise<string> {

@@ -3,9 +3,16 @@ import { resolve } from "node:path";
 
 /** A small workspace: some of this project's own files, of several languages. */
 export function sources(): Record<string, string> {
-  const files = ["colour", "scale", "png", "debounce", "random", "statistics", "sink-map-values", "text-stream"].map(
-    (name) => `src/core/${name}.ts`,
-  );
+  const files = [
+    "picture/colour",
+    "picture/scale",
+    "picture/png",
+    "completion/debounce",
+    "numbers/random",
+    "numbers/paired",
+    "sinks/values",
+    "conversation/text-stream",
+  ].map((name) => `src/core/${name}.ts`);
   return Object.fromEntries([
     ...files.map((file) => [file, readFileSync(resolve(file), "utf8")]),
     [

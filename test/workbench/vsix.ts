@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
-import { buildContext } from "../../src/build/context.js";
-import { packageExtension } from "../../src/build/package.js";
-import { findBrowser } from "../../src/build/workbench.js";
+import { packageExtension } from "../../scripts/commands/package.js";
+import { buildContext } from "../../scripts/context.js";
+import { findBrowser } from "../../scripts/fetch/workbench.js";
 
 /** The package that the flows install: the real one but for the engine, which is this machine's own build. Made once per process. */
 let packaged: Promise<string> | null = null;

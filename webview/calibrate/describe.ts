@@ -1,5 +1,5 @@
 /** What one head's score says in a sentence. Pure. */
-import { readable } from "../../src/core/scale.js";
+import { readable } from "../../src/core/picture/scale.js";
 import { type CalibrateSnapshot, HEAD_STATES } from "../../src/protocol/calibrate-panel.js";
 import type { Cell } from "../paint/hit.js";
 import { measuredOn, signed } from "./words.js";

@@ -1,5 +1,5 @@
-import { divergingPalette } from "../../src/core/colour.js";
-import { readable, robustMax, type Scale } from "../../src/core/scale.js";
+import { divergingPalette } from "../../src/core/picture/colour.js";
+import { readable, robustMax, type Scale } from "../../src/core/picture/scale.js";
 import { type CalibrateSnapshot, HEAD_STATES } from "../../src/protocol/calibrate-panel.js";
 import { type Area, type Box, CellCanvas, imageOf } from "../cell-canvas.js";
 import { h } from "../dom.js";

@@ -1,5 +1,5 @@
 /** Numbers of a search as people read them. Pure. A gain never stands without its interval and n. */
-import { readable } from "../../src/core/scale.js";
+import { readable } from "../../src/core/picture/scale.js";
 import type { HeadSetEntry, SearchPlace } from "../../src/protocol/calibrate-panel.js";
 import type { Evidence } from "../../src/protocol/calibration.js";
 

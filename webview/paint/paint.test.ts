@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { divergingPalette, sequentialPalette } from "../../src/core/colour.js";
-import { paletteIndex } from "../../src/core/scale.js";
+import { divergingPalette, sequentialPalette } from "../../src/core/picture/colour.js";
+import { paletteIndex } from "../../src/core/picture/scale.js";
 import type { HeadMatrix } from "../../src/protocol/engine.js";
 import { cellAt, stepTo } from "./hit.js";
 import { difference, paintCells } from "./raster.js";

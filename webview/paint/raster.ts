@@ -1,6 +1,6 @@
 /** Numbers to pixels: one pixel per cell, scaled up by the browser. Pure, so that what is drawn can be tested without a screen. */
-import type { Palette, Rgb } from "../../src/core/colour.js";
-import { divergingIndex, paletteIndex, type Scale } from "../../src/core/scale.js";
+import type { Palette, Rgb } from "../../src/core/picture/colour.js";
+import { divergingIndex, paletteIndex, type Scale } from "../../src/core/picture/scale.js";
 
 export interface Raster {
   width: number;

@@ -1,6 +1,6 @@
 /** The layers x heads grid as rasters: one pixel per head (sink mass), or a strip of pooled column means per head. Pure. */
-import { maxPool } from "../../src/core/sink-map-pixels.js";
-import type { SinkData } from "../../src/core/sink-map-values.js";
+import { maxPool } from "../../src/core/sinks/pixels.js";
+import type { SinkData } from "../../src/core/sinks/values.js";
 
 /** Pixels along a head's strip. */
 export const STRIP = 24;

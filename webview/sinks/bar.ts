@@ -1,5 +1,5 @@
-import { readable } from "../../src/core/scale.js";
-import { limitOf } from "../../src/core/sink-map-values.js";
+import { readable } from "../../src/core/picture/scale.js";
+import { limitOf } from "../../src/core/sinks/values.js";
 import type { Threshold } from "../../src/protocol/calibration.js";
 import type { SinkPanelState, SinkSource } from "../../src/protocol/sink-panel.js";
 import { EXPORT_FORMATS } from "../../src/protocol/sink-panel.js";

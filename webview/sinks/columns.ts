@@ -1,4 +1,4 @@
-import { largest, place, readable, type Scale } from "../../src/core/scale.js";
+import { largest, place, readable, type Scale } from "../../src/core/picture/scale.js";
 import { fit } from "../cell-canvas.js";
 import { h } from "../dom.js";
 import type { Viewport } from "../paint/viewport.js";

@@ -1,5 +1,5 @@
-import { headToCsv, headToJson, headToPng, headToSvg } from "../../src/core/head-export.js";
-import { csvChunks, jsonChunks, toPng, toSvg } from "../../src/core/sink-map.js";
+import { headToCsv, headToJson, headToPng, headToSvg } from "../../src/core/sinks/head-export.js";
+import { csvChunks, jsonChunks, toPng, toSvg } from "../../src/core/sinks/sink-map.js";
 import type { HeadMatrix } from "../../src/protocol/engine.js";
 import type { EXPORT_FORMATS } from "../../src/protocol/sink-panel.js";
 import { stageValues } from "./matrix.js";

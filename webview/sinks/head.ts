@@ -1,5 +1,5 @@
-import { divergingPalette, sequentialPalette, upperTriangleColour } from "../../src/core/colour.js";
-import { robustMax, type Scale } from "../../src/core/scale.js";
+import { divergingPalette, sequentialPalette, upperTriangleColour } from "../../src/core/picture/colour.js";
+import { robustMax, type Scale } from "../../src/core/picture/scale.js";
 import type { Head } from "../../src/protocol/calibration.js";
 import type { HeadMatrix } from "../../src/protocol/engine.js";
 import { CellCanvas, imageOf, type Picture } from "../cell-canvas.js";

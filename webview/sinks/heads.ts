@@ -1,5 +1,5 @@
-import { sequentialPalette } from "../../src/core/colour.js";
-import { largest, readable, type Scale } from "../../src/core/scale.js";
+import { sequentialPalette } from "../../src/core/picture/colour.js";
+import { largest, readable, type Scale } from "../../src/core/picture/scale.js";
 import type { Head } from "../../src/protocol/calibration.js";
 import { type Area, type Box, CellCanvas, imageOf } from "../cell-canvas.js";
 import { button, dropdown } from "../controls.js";

@@ -1,5 +1,5 @@
 /** One head's attention as it comes from the engine (pooled where the prompt is long), read and prepared for drawing. Pure. */
-import { readable } from "../../src/core/scale.js";
+import { readable } from "../../src/core/picture/scale.js";
 import type { HeadMatrix, SinkMap } from "../../src/protocol/engine.js";
 import type { Area } from "../cell-canvas.js";
 import type { Cell } from "../paint/hit.js";

@@ -1,5 +1,5 @@
-import type { ThemeKind } from "../../src/core/colour.js";
-import { visibleToken } from "../../src/core/sink-map-values.js";
+import type { ThemeKind } from "../../src/core/picture/colour.js";
+import { visibleToken } from "../../src/core/sinks/values.js";
 import type { Threshold } from "../../src/protocol/calibration.js";
 import type { SinkMap } from "../../src/protocol/engine.js";
 import type { SinkPanelState } from "../../src/protocol/sink-panel.js";

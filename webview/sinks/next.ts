@@ -1,4 +1,4 @@
-import { visibleToken } from "../../src/core/sink-map-values.js";
+import { visibleToken } from "../../src/core/sinks/values.js";
 import type { TokenProbability } from "../../src/protocol/engine.js";
 import { h } from "../dom.js";
 import type { ReadModel } from "./model.js";

@@ -1,5 +1,5 @@
 /** One captured prompt, read at one threshold. Pure; everything is worked out on first use and kept. */
-import { allSinksAt, averageMeans, limitOf, massOn, meansOf, rolesOf, type SinkRole } from "../../src/core/sink-map-values.js";
+import { allSinksAt, averageMeans, limitOf, massOn, meansOf, rolesOf, type SinkRole } from "../../src/core/sinks/values.js";
 import type { Head, Threshold } from "../../src/protocol/calibration.js";
 import type { HeadSinks, SinkMap } from "../../src/protocol/engine.js";
 import { strips, withoutInitial } from "../paint/thumbnails.js";

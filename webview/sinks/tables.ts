@@ -1,6 +1,6 @@
-import { readable } from "../../src/core/scale.js";
-import { shortestFloat32 } from "../../src/core/sink-map-data.js";
-import { meansOf, visibleToken } from "../../src/core/sink-map-values.js";
+import { readable } from "../../src/core/picture/scale.js";
+import { shortestFloat32 } from "../../src/core/sinks/csv-json.js";
+import { meansOf, visibleToken } from "../../src/core/sinks/values.js";
 import type { Head } from "../../src/protocol/calibration.js";
 import { h } from "../dom.js";
 import type { ReadModel } from "./model.js";

@@ -1,7 +1,7 @@
-import { cssColour, readableInk, sequentialPalette } from "../../src/core/colour.js";
-import { largest, paletteIndex, readable, type Scale } from "../../src/core/scale.js";
-import { maxPool } from "../../src/core/sink-map-pixels.js";
-import { visibleToken } from "../../src/core/sink-map-values.js";
+import { cssColour, readableInk, sequentialPalette } from "../../src/core/picture/colour.js";
+import { largest, paletteIndex, readable, type Scale } from "../../src/core/picture/scale.js";
+import { maxPool } from "../../src/core/sinks/pixels.js";
+import { visibleToken } from "../../src/core/sinks/values.js";
 import { CellCanvas, imageOf } from "../cell-canvas.js";
 import { button, type Control } from "../controls.js";
 import { h } from "../dom.js";

@@ -1,4 +1,4 @@
-import { NOT_AN_EXPLANATION } from "../../src/core/sink-map-values.js";
+import { NOT_AN_EXPLANATION } from "../../src/core/sinks/values.js";
 import type { HeadMatrix, HeadMatrixParams, SinkMap } from "../../src/protocol/engine.js";
 import type { SinkPanelDown, SinkPanelState, SinkPanelUp } from "../../src/protocol/sink-panel.js";
 import { progressRing } from "../controls.js";

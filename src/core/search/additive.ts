@@ -5,7 +5,7 @@
  */
 
 import type { SearchEvent } from "./events.js";
-import type { Memory } from "./memory.js";
+import type { Memory } from "./facts.js";
 import type { HeadIndex, Outcome } from "./scorer.js";
 
 /** Scores of the answers of some items, without or with a set of heads, and which answer is right. */

@@ -1,9 +1,9 @@
 /** Candidate sets from several scores: no single score is right for every task, so they meet on prompts they were not chosen on. */
-import { benjaminiHochberg } from "../statistics.js";
+import { benjaminiHochberg } from "../numbers/paired.js";
 import { baselinePanel, greedySet, headShifts, marginSpread, meanShift } from "./additive.js";
 import type { SearchEvent } from "./events.js";
+import type { Memory } from "./facts.js";
 import { accuracy, type Grade, type Grades, gain } from "./grades.js";
-import type { Memory } from "./memory.js";
 import type { HeadIndex } from "./scorer.js";
 import { sortedHeads } from "./scorer.js";
 

@@ -1,7 +1,8 @@
 /** The last part: the winner against no heads, random sets, all heads and other methods, on prompts that nothing was chosen on. */
-import { choose, derivedSeed, random } from "../random.js";
-import { compareAccuracy, compareMeans, type PairedComparison } from "../statistics.js";
-import type { Memory } from "./memory.js";
+
+import { compareAccuracy, compareMeans, type PairedComparison } from "../numbers/paired.js";
+import { choose, derivedSeed, random } from "../numbers/random.js";
+import type { Memory } from "./facts.js";
 import { type HeadIndex, sortedHeads, type Variant } from "./scorer.js";
 
 export interface Arm {

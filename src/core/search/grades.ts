@@ -1,6 +1,6 @@
 /** Graded scores of an outcome. Accuracy alone is blunt on few prompts, and the margin alone is blind to a shift between labels. */
-import { type Summary, summarize } from "../statistics.js";
-import type { Memory } from "./memory.js";
+import { type Summary, summarize } from "../numbers/paired.js";
+import type { Memory } from "./facts.js";
 import type { HeadIndex, Outcome } from "./scorer.js";
 
 export type Grade = (outcome: Outcome) => number;

@@ -1,6 +1,6 @@
 /** How many prompts each part gets, and how the race runs: fixed sizes, or the richest plan that fits a time budget. */
 import { ActError } from "../../protocol/errors.js";
-import { derivedSeed, random, shuffled } from "../random.js";
+import { derivedSeed, random, shuffled } from "../numbers/random.js";
 import type { Rung } from "./singles.js";
 
 /** Disjoint parts of the items. */

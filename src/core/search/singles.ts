@@ -2,8 +2,8 @@
 import type { HeadScore } from "../../protocol/engine.js";
 import { baselinePanel, headShifts, marginSpread, predicted } from "./additive.js";
 import type { SearchEvent } from "./events.js";
+import type { Memory } from "./facts.js";
 import { type Grades, gain } from "./grades.js";
-import type { Memory } from "./memory.js";
 import { type HeadIndex, type Job, toHead } from "./scorer.js";
 
 /** One leg of the race: how many prompts, and which share of the heads is still in it. */

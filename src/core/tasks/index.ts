@@ -1,21 +1,21 @@
 import { ActError } from "../../protocol/errors.js";
-import { agnews } from "./agnews.js";
-import { arcc } from "./arcc.js";
-import { arce } from "./arce.js";
-import { boolq } from "./boolq.js";
-import { cb } from "./cb.js";
-import { copa } from "./copa.js";
-import { cqa } from "./cqa.js";
-import { dbpedia } from "./dbpedia.js";
-import { hellaswag } from "./hellaswag.js";
-import { mr } from "./mr.js";
-import { ob } from "./ob.js";
-import { piqa } from "./piqa.js";
-import { sst2 } from "./sst2.js";
-import { sst5 } from "./sst5.js";
-import { subj } from "./subj.js";
+import { agnews } from "./classification/agnews.js";
+import { boolq } from "./classification/boolq.js";
+import { cb } from "./classification/cb.js";
+import { dbpedia } from "./classification/dbpedia.js";
+import { mr } from "./classification/mr.js";
+import { sst2 } from "./classification/sst2.js";
+import { sst5 } from "./classification/sst5.js";
+import { subj } from "./classification/subj.js";
+import { trec } from "./classification/trec.js";
+import { arcc } from "./multiple-choice/arcc.js";
+import { arce } from "./multiple-choice/arce.js";
+import { copa } from "./multiple-choice/copa.js";
+import { cqa } from "./multiple-choice/cqa.js";
+import { hellaswag } from "./multiple-choice/hellaswag.js";
+import { ob } from "./multiple-choice/ob.js";
+import { piqa } from "./multiple-choice/piqa.js";
 import type { Task } from "./task.js";
-import { trec } from "./trec.js";
 
 /** The sixteen published data sets, classification first. */
 export const TASKS: readonly Task[] = [sst2, sst5, mr, subj, dbpedia, agnews, trec, cb, boolq, hellaswag, arce, arcc, piqa, ob, copa, cqa];

@@ -3,9 +3,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ActError } from "../../protocol/errors.js";
-import { contentFreePrompt, prompt, shotsOfRepeat } from "../prompts.js";
 import { parseOwnTask } from "./custom.js";
 import { findTask, PUBLISHED_SEARCH_SAMPLES, TASKS } from "./index.js";
+import { contentFreePrompt, prompt, shotsOfRepeat } from "./prompts.js";
 import { type Item, parseItems } from "./task.js";
 
 const folder = [process.env.ACT_DATA, "../shared/data"].find((path) => path && existsSync(join(path, "tasks.json")));

@@ -1,4 +1,4 @@
-// The kernels alone, for a compiler that knows address spaces (src/build/metal.ts).
+// The kernels alone, for a compiler that knows address spaces (test/native/support/metal.ts).
 
 #include <metal_stdlib>
 #include "ggml-metal-act-impl.h"

@@ -1,7 +1,7 @@
 #pragma once
 
 // What ACT adds to the addon: methods on the context object beside the stock ones, and functions on the bindings.
-// ../../../README.md lists them; src/engine/native.ts is their only caller.
+// ../../../README.md lists them; src/engine/native/native.ts is their only caller.
 
 #include "napi.h"
 

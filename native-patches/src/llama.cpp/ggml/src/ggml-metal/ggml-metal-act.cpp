@@ -124,7 +124,7 @@ ggml_metal_buffer_id buffer_of(const ggml_tensor * t) {
 } // namespace
 
 bool ggml_metal_act_supported(ggml_metal_device_t dev, const ggml_tensor * op) {
-    // the engine sets it where a check of the kernels failed (src/engine/probe.ts)
+    // the engine sets it where a check of the kernels failed (src/engine/native/probe.ts)
     static const bool disabled = getenv("GGML_METAL_DISABLE_ACT") != nullptr;
 
     return !disabled && ggml_act_takes(op) && entries_at_once(ggml_act_plan(op)) > 0 && device_of(dev).works;

@@ -1,0 +1,128 @@
+import { createHash } from "node:crypto";
+import path from "node:path";
+import { DEFAULT_BETA, DEFAULT_THRESHOLD } from "../../protocol/calibration.js";
+import type { CalibrateParams, CalibrateProgress } from "../../protocol/engine.js";
+import { ActError } from "../../protocol/errors.js";
+import { writeFileAtomic } from "../../store/atomic.js";
+import { cacheFolder } from "../../store/cache-folder.js";
+import { count, dataFlag, type Flags, list, number, text } from "../arguments.js";
+import type { Command } from "../command.js";
+import { calibrationFlags } from "../head-set.js";
+import { duration, signed, table } from "../table.js";
+
+export const calibrate: Command = {
+  does: "search the heads whose calibration helps this model",
+  usage: "--task NAME… | --workspace DIR [--samples N] [--budget MIN] [--out SET.json] [--resume]",
+  flags: {
+    task: { type: "string", multiple: true },
+    workspace: { type: "string" },
+    samples: { type: "string" },
+    confirm: { type: "string" },
+    exhaustive: { type: "boolean" },
+    seed: { type: "string" },
+    budget: { type: "string" },
+    out: { type: "string" },
+    resume: { type: "boolean" },
+    journal: { type: "string" },
+    shard: { type: "string" },
+    merge: { type: "string", multiple: true },
+    layers: { type: "string" },
+  },
+  help: [
+    "Chooses on one part of the prompts, validates on a second, confirms on a third. `on` in the set says whether the confirmation holds.",
+    "--budget: minutes.  --layers 2-28: only these layers.  --shard I/N: one of N machines; --merge JOURNAL…: their journals into one answer.",
+  ].join("\n"),
+  async run(session, flags, rest) {
+    const tasks = [...list(flags, "task"), ...(flags.task !== undefined ? rest : [])];
+    const merge = [...list(flags, "merge"), ...(flags.merge !== undefined ? rest : [])];
+    const workspace = text(flags, "workspace");
+    if (tasks.length > 0 === (workspace !== undefined))
+      throw new ActError("usage", "Say what to calibrate for: --task NAME…, or --workspace DIR for your own code.");
+    const out = text(flags, "out");
+    const shard = shardOf(flags);
+    const params: Omit<CalibrateParams, "journal"> = {
+      ...(tasks.length > 0 && { tasks }),
+      ...(workspace !== undefined && { workspace: path.resolve(workspace) }),
+      ...dataFlag(flags),
+      method: "act",
+      beta: DEFAULT_BETA,
+      threshold: DEFAULT_THRESHOLD,
+      statistics: "running",
+      ...calibrationFlags(flags),
+      ...defined({
+        samples: count(flags, "samples"),
+        confirm: count(flags, "confirm"),
+        budgetMinutes: number(flags, "budget", { min: 0.01 }),
+        layers: layersOf(flags),
+        shard,
+      }),
+      ...(flags.exhaustive === true && { exhaustive: true }),
+      ...(merge.length > 0 && { merge: merge.map((file) => path.resolve(file)) }),
+      seed: number(flags, "seed", { min: 0, whole: true }) ?? 42,
+      resume: flags.resume === true,
+    };
+    const model = await session.load({ sequences: 0 });
+    const journal = path.resolve(
+      text(flags, "journal") ?? (out !== undefined ? `${out}.journal.jsonl` : defaultJournal(model.sha256, params)),
+    );
+    session.note(`Journal: ${journal}`);
+    const result = await session.request("calibrate", { ...params, journal }, { onProgress: (event) => session.progress(line(event)) });
+    if (out !== undefined) {
+      await writeFileAtomic(out, `${JSON.stringify(result.headSet, null, 2)}\n`);
+      session.note(`Wrote ${out}.`);
+    }
+    const rivals = result.headSet.evidence?.rivals ?? [];
+    const rows = rivals.map(({ name, heads, accuracy, difference, interval }) => [
+      name,
+      String(heads ?? ""),
+      accuracy.toFixed(3),
+      signed(difference),
+      `${signed(interval[0])} to ${signed(interval[1])}`,
+    ]);
+    return {
+      json: result.headSet,
+      text: [
+        result.verdict,
+        ...(rows.length > 0 ? ["", table(["compared", "heads", "score", "difference", "95 % interval"], rows)] : []),
+      ].join("\n"),
+    };
+  },
+};
+
+function line({ part, done, total, promptsPerSecond, secondsLeft, best }: CalibrateProgress): string {
+  const left = secondsLeft === null ? "" : `, ${duration(secondsLeft)} left`;
+  const found = best ? `; best ${best.name} (${best.heads} heads) ${signed(best.difference)}` : "";
+  return `${part} ${done}/${total}, ${promptsPerSecond.toFixed(1)} prompts/s${left}${found}`;
+}
+
+/** The same search finds its journal again: it is named by everything that makes it the same. */
+function defaultJournal(sha256: string, params: object): string {
+  const { resume: _, budgetMinutes: __, ...same } = params as CalibrateParams;
+  const key = createHash("sha256")
+    .update(JSON.stringify([sha256, same]))
+    .digest("hex")
+    .slice(0, 16);
+  return path.join(cacheFolder(), "journals", `calibrate-${key}.jsonl`);
+}
+
+function shardOf(flags: Flags): { index: number; count: number } | undefined {
+  const typed = text(flags, "shard");
+  if (typed === undefined) return undefined;
+  const [, index = "", total = ""] = /^(\d+)\/(\d+)$/.exec(typed) ?? [];
+  const shard = { index: Number(index), count: Number(total) };
+  if (index === "" || shard.index < 1 || shard.index > shard.count)
+    throw new ActError("usage", `--shard must be like 1/4 (the first of four), not "${typed}".`);
+  return { index: shard.index - 1, count: shard.count };
+}
+
+function layersOf(flags: Flags): [number, number] | undefined {
+  const typed = text(flags, "layers");
+  if (typed === undefined) return undefined;
+  const [, first = "", last = ""] = /^(\d+)-(\d+)$/.exec(typed) ?? [];
+  if (first === "" || Number(first) > Number(last)) throw new ActError("usage", `--layers must be like 2-28, not "${typed}".`);
+  return [Number(first), Number(last)];
+}
+
+function defined<T extends object>(values: T): Partial<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
+}

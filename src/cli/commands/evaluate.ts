@@ -1,0 +1,63 @@
+import path from "node:path";
+import { ActError } from "../../protocol/errors.js";
+import { choice, count, dataFlag, list, number, text } from "../arguments.js";
+import type { Command } from "../command.js";
+import { signed, table } from "../table.js";
+
+export const evaluate: Command = {
+  does: "accuracy of tasks with and without a head set",
+  usage: "--task NAME… [--heads SET] [--shots K] [--limit N] [--seeds 5] [--out DIR] [--resume]",
+  flags: {
+    task: { type: "string", multiple: true },
+    shots: { type: "string" },
+    seeds: { type: "string" },
+    limit: { type: "string" },
+    split: { type: "string" },
+    contextual: { type: "boolean" },
+    out: { type: "string" },
+    resume: { type: "boolean" },
+  },
+  help: "--limit N: the first N items, in file order.  --contextual: contextual calibration beside it.  --out: records, report and plots.",
+  async run(session, flags, rest) {
+    const tasks = [...list(flags, "task"), ...rest];
+    if (tasks.length === 0) throw new ActError("usage", "Name at least one task with --task, for instance sst2.");
+    const out = text(flags, "out");
+    if (flags.resume === true && out === undefined)
+      throw new ActError("usage", "--resume needs the --out folder that the earlier run wrote to.");
+    const params = {
+      tasks,
+      ...dataFlag(flags),
+      shots: number(flags, "shots", { min: 0, max: 64, whole: true }) ?? 0,
+      seeds: count(flags, "seeds") ?? 5,
+      limit: count(flags, "limit"),
+      split: choice(flags, "split", ["test", "train"]),
+      contextual: flags.contextual === true,
+      ...(out !== undefined && { out: path.resolve(out) }),
+      resume: flags.resume === true,
+    };
+    const model = await session.load({ sequences: 0 });
+    const calibration = await session.calibration(model);
+    const result = await session.request(
+      "evaluate",
+      { ...params, calibration },
+      {
+        onProgress: ({ task, done, total, promptsPerSecond }) =>
+          session.progress(`${task} ${done}/${total}, ${promptsPerSecond.toFixed(1)} prompts/s`),
+      },
+    );
+    const rows = result.tasks.map(({ name, n, shots, baseline, calibrated, difference, interval, p, skipped }) => [
+      name,
+      String(n),
+      String(shots),
+      baseline.toFixed(3),
+      calibrated.toFixed(3),
+      signed(difference),
+      `${signed(interval[0])} to ${signed(interval[1])}`,
+      p.toFixed(3),
+      String(skipped),
+    ]);
+    const { mean } = result;
+    rows.push(["mean", "", "", mean.baseline.toFixed(3), mean.calibrated.toFixed(3), signed(mean.difference), "", "", ""]);
+    return { json: result, text: table(["task", "n", "shots", "off", "on", "difference", "95 % interval", "p", "too long"], rows) };
+  },
+};

@@ -1,0 +1,260 @@
+import { createHash } from "node:crypto";
+import * as v from "valibot";
+import type { SearchRecord } from "../../core/search/events.js";
+import { toHead } from "../../core/search/scorer.js";
+import { type SearchOptions, type SearchResult, calibrate as search } from "../../core/search/search.js";
+import { PUBLISHED_SEARCH_SAMPLES } from "../../core/tasks/index.js";
+import { type Evidence, type Head, type HeadSet, MethodSchema, StatisticsSchema, ThresholdSchema } from "../../protocol/calibration.js";
+import type { CalibrateParams, CalibrateResult } from "../../protocol/engine.js";
+import { ActError } from "../../protocol/errors.js";
+import type { Call } from "../../protocol/rpc.js";
+import { loadTask } from "../../store/data.js";
+import { Journal, readJournal } from "../../store/journal.js";
+import { check } from "../check.js";
+import type { Engine, Handler } from "../engine.js";
+import type { Turn } from "../queue.js";
+import type { Model } from "../run/model.js";
+import { ProgressThrottle } from "../run/progress.js";
+import { version } from "../version.js";
+import { EngineScorer, type ScorerItem, scorerNeeds } from "./scorer.js";
+import { contentFreeItems, taskItems } from "./task-items.js";
+import { workspaceItems } from "./workspace-items.js";
+
+const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
+const schema = v.looseObject({
+  tasks: v.optional(v.pipe(v.array(v.string()), v.minLength(1, "must name a task"))),
+  workspace: v.optional(v.string()),
+  method: MethodSchema,
+  beta: v.pipe(v.number(), v.finite(), v.minValue(0, "must be at least 0")),
+  threshold: ThresholdSchema,
+  statistics: StatisticsSchema,
+  samples: v.optional(v.pipe(count, v.minValue(8, "must be at least 8"))),
+  confirm: v.optional(v.pipe(count, v.minValue(8, "must be at least 8"))),
+  seed: v.pipe(v.number(), v.integer("must be a whole number")),
+  budgetMinutes: v.optional(v.pipe(v.number(), v.minValue(0.01, "must be more than nothing"))),
+  journal: v.pipe(v.string(), v.minLength(1, "must name a file")),
+  merge: v.optional(v.pipe(v.array(v.string()), v.minLength(1, "must name the shards' journals"))),
+});
+
+/** ZeroTuning strengths that compete for a place among the rivals. */
+const ZERO_TUNING = [0.6, 1.5] as const;
+
+export const calibrate: Handler<"calibrate"> = async (engine, params, call) => {
+  check(schema, params);
+  return await engine.queue.run("calibrate", "background", call.signal, async (turn) => await run(engine, params, call, turn));
+};
+
+/** What a search is about, ready to evaluate. */
+interface Subject {
+  /** For people and evidence: the tasks, or the folder. */
+  name: string;
+  versions: Record<string, number>;
+  items: ScorerItem[];
+  /** Behind the items in the pool. */
+  contentFree: ScorerItem[];
+  skipped: number;
+  publishedSamples: number;
+  scoring: string;
+}
+
+async function subjectOf(model: Model, params: CalibrateParams, turn: Turn): Promise<Subject> {
+  if ((params.tasks === undefined) === (params.workspace === undefined))
+    throw new ActError("usage", "Say what to calibrate for: tasks, or a workspace folder.");
+  if (params.workspace !== undefined) return await workspaceItems(model, params.workspace, params.seed, turn);
+  const subject: Subject = {
+    name: (params.tasks ?? []).join("+"),
+    versions: {},
+    items: [],
+    contentFree: [],
+    skipped: 0,
+    publishedSamples: 0,
+    scoring: "logits of the answers' tokens",
+  };
+  for (const name of params.tasks ?? []) {
+    const reading = loadTask(name, { ...(params.data === undefined ? {} : { data: params.data }), signal: turn.signal });
+    const { task, train } = await turn.during(reading);
+    const { items, skipped } = await taskItems(model, task, train, turn);
+    subject.items.push(...items);
+    subject.skipped += skipped;
+    subject.versions[task.name] = task.version;
+    subject.publishedSamples += Math.min(train.length, task.searchSamples ?? PUBLISHED_SEARCH_SAMPLES);
+    // Content-free inputs belong to one prompt; tasks together have no common one.
+    if (params.tasks?.length === 1) subject.contentFree = contentFreeItems(model, task);
+  }
+  return subject;
+}
+
+async function run(engine: Engine, params: CalibrateParams, call: Call<"calibrate">, turn: Turn): Promise<CalibrateResult> {
+  const { model } = engine;
+  const eligible = eligibleHeads(model, params.layers);
+  const strength = { method: params.method, beta: params.beta, threshold: params.threshold, statistics: params.statistics };
+  model.checkCalibration({ ...strength, heads: eligible });
+  const subject = await subjectOf(model, params, turn);
+  const pool = [...subject.items, ...subject.contentFree];
+
+  const merged = await mergedRecords(params, model);
+  const header = headerOf(engine, params, subject);
+  const { journal, records } = await Journal.open(params.journal, header, { resume: params.resume });
+  try {
+    if (merged.length > 0 && records.length === 0) await journal.append(merged);
+    const known = [...(records.length > 0 ? records : merged)] as SearchRecord[];
+    const throttle = new ProgressThrottle((progress) => call.progress(progress));
+    const options: SearchOptions = {
+      seed: params.seed,
+      ...(params.exhaustive ? { exhaustive: true } : {}),
+      ...(params.samples === undefined ? {} : { samples: params.samples }),
+      ...(params.confirm === undefined ? {} : { confirm: params.confirm }),
+      ...(params.budgetMinutes === undefined ? {} : { budgetSeconds: 60 * params.budgetMinutes }),
+      ...(params.shard && !params.merge ? { shard: params.shard } : {}),
+      alwaysLive: params.method === "zero-tuning",
+      contentFree: subject.contentFree.map((_, i) => subject.items.length + i),
+      zeroTuning: params.method === "act" ? ZERO_TUNING : [],
+      publishedSamples: subject.publishedSamples,
+    };
+    const result = await model.withSegments(scorerNeeds(pool), async (context) => {
+      const scorer = new EngineScorer(model, context, pool, subject.items.length, strength, eligible, turn);
+      const events = search(scorer, options, known, call.signal);
+      for (;;) {
+        const step = await events.next();
+        if (step.done) return step.value;
+        // On disk before it is told: what was seen is never lost.
+        const event = step.value;
+        if (event.type === "record") await turn.during(journal.append([event.record]));
+        else if (event.type === "progress") throttle.add(event.progress);
+        else await turn.rest();
+      }
+    });
+    throttle.flush();
+    const headSet = headSetOf(model, params, subject, result);
+    return {
+      headSet,
+      helps: result?.helps ?? false,
+      verdict:
+        result?.verdict ??
+        `Shard ${(params.shard?.index ?? 0) + 1} of ${params.shard?.count} is done. Merge the journals of all shards for the answer.`,
+      journal: params.journal,
+    };
+  } finally {
+    await journal.close();
+  }
+}
+
+/** The model's eligible heads, or all heads of the layers asked for. */
+function eligibleHeads(model: Model, layers: [number, number] | undefined): Head[] {
+  if (!layers) return model.eligibleHeads;
+  const [first, last] = layers;
+  if (last >= model.info.layers || first > last)
+    throw new ActError("usage", `Layers ${first}-${last} are not all there: the model has layers 0 to ${model.info.layers - 1}.`);
+  const heads: Head[] = [];
+  for (let layer = first; layer <= last; layer++) for (let head = 0; head < model.info.heads; head++) heads.push([layer, head]);
+  return heads;
+}
+
+/** Everything the records depend on. A shard's journal says which share it is; the merged one does not. */
+function headerOf(engine: Engine, params: CalibrateParams, subject: Subject) {
+  const { info } = engine.model;
+  const items = createHash("sha256");
+  for (const { tokens, label, truth } of [...subject.items, ...subject.contentFree])
+    items.update(JSON.stringify([tokens, label ?? null, truth ?? null]));
+  return {
+    kind: "calibrate",
+    model: { name: info.name, sha256: info.sha256 },
+    version,
+    options: {
+      subject: subject.name,
+      versions: subject.versions,
+      items: items.digest("hex"),
+      patchSet: engine.model.native.backend.patchSet,
+      backend: info.backend,
+      method: params.method,
+      beta: params.beta,
+      threshold: params.threshold,
+      statistics: params.statistics,
+      seed: params.seed,
+      samples: params.samples ?? null,
+      confirm: params.confirm ?? null,
+      exhaustive: params.exhaustive ?? false,
+      budgetMinutes: params.budgetMinutes ?? null,
+      layers: params.layers ?? null,
+      shard: params.merge ? null : (params.shard ?? null),
+    },
+  };
+}
+
+/** Records of the shards' journals. @throws ActError `usage` where they belong to another model or to different searches */
+async function mergedRecords({ merge = [] }: CalibrateParams, model: Model): Promise<unknown[]> {
+  const records: unknown[] = [];
+  let first: string | null = null;
+  for (const file of merge) {
+    const { header, records: own } = await readJournal(file);
+    if (header.model.sha256 !== model.info.sha256)
+      throw new ActError("usage", `The journal ${file} belongs to another model: ${header.model.name} instead of ${model.info.name}.`);
+    const search = JSON.stringify({ ...header.options, shard: null });
+    first ??= search;
+    if (search !== first)
+      throw new ActError("usage", `The journal ${file} belongs to another search than ${merge[0]}. Merge shards of one search.`);
+    records.push(...own);
+  }
+  return records;
+}
+
+function headSetOf(model: Model, params: CalibrateParams, subject: Subject, result: SearchResult | null): HeadSet {
+  const { info } = model;
+  const heads = (result?.heads ?? []).map((head) => toHead(head, info.heads));
+  return {
+    schema: 1,
+    name: `${info.name} / ${subject.name}`,
+    method: params.method,
+    beta: params.beta,
+    threshold: params.threshold,
+    statistics: params.statistics,
+    model: { name: info.name, sha256: info.sha256, architecture: info.architecture, layers: info.layers, heads: info.heads },
+    heads,
+    on: result?.helps ?? false,
+    ...(result ? { evidence: evidenceOf(params, subject, result) } : {}),
+  };
+}
+
+function evidenceOf(params: CalibrateParams, subject: Subject, { confirmed, sizes, spent, rivals, ...result }: SearchResult): Evidence {
+  // Where nothing was confirmed there is no difference to report, and none is claimed.
+  const none = rivals[0]?.baseline ?? 0;
+  const { baseline, calibrated, difference, interval, p } = confirmed ?? {
+    baseline: none,
+    calibrated: none,
+    difference: 0,
+    interval: [0, 0] as [number, number],
+    p: 1,
+  };
+  return {
+    task: subject.name,
+    seed: params.seed,
+    chosenOn: sizes.choose,
+    validatedOn: sizes.validate,
+    confirmedOn: sizes.confirm,
+    baseline,
+    calibrated,
+    difference,
+    interval,
+    p,
+    forwardPasses: spent.forwardPasses,
+    tokenLayers: spent.tokenLayers,
+    exhaustiveTokenLayers: result.exhaustiveTokenLayers,
+    seconds: Math.round(spent.seconds * 10) / 10,
+    rule: result.rule,
+    verdict: result.verdict,
+    search: params.exhaustive ? "exhaustive" : "fast",
+    metric: params.workspace === undefined ? "accuracy" : "log-likelihood",
+    // The published form counts the greedy token's text and is 0 for tokenizers that write " A"; a search needs a score that moves.
+    scoring: subject.scoring,
+    skipped: subject.skipped,
+    validated: result.validated,
+    rivals: rivals.map(({ name, heads, calibrated: accuracy, difference: d, interval: i, p: own }) => ({
+      name,
+      heads,
+      accuracy,
+      difference: d,
+      interval: i,
+      p: own,
+    })),
+  };
+}

@@ -1,0 +1,44 @@
+import path from "node:path";
+import { infillItems } from "../../core/search/workspace-items.js";
+import { PUBLISHED_SEARCH_SAMPLES } from "../../core/tasks/index.js";
+import { ActError } from "../../protocol/errors.js";
+import { sourceFiles } from "../../store/workspace.js";
+import { infillTokens } from "../handlers/infill.js";
+import type { Turn } from "../queue.js";
+import type { Model } from "../run/model.js";
+import type { ScorerItem } from "./scorer.js";
+
+/** Enough for the three parts of the richest plan. */
+const MOST_ITEMS = 480;
+/** Tokens of the prompt, and of the true continuation that is scored. */
+const PROMPT_TOKENS = 192;
+const TRUTH_TOKENS = 16;
+
+/** Fill-in-the-middle items from the sources of a folder, in the form the editor uses with this model. @throws ActError `data` */
+export async function workspaceItems(model: Model, folder: string, seed: number, turn: Turn) {
+  const found = infillItems(await turn.during(sourceFiles(folder, turn.signal)), MOST_ITEMS, seed);
+  if (found.length === 0) throw new ActError("data", `The sources in ${folder} give no item to complete: they are too short.`);
+  const items: ScorerItem[] = [];
+  for (const { path: file, prefix, suffix, truth } of found) {
+    await turn.rest();
+    const { prompt } = infillTokens(model, { prefix, suffix, path: file, maxPromptTokens: PROMPT_TOKENS, maxTokens: TRUTH_TOKENS });
+    const tokens = model.native.tokenize(truth, false).slice(0, TRUTH_TOKENS);
+    items.push({ tokens: prompt, answers: [], truth: tokens, firstLine: firstLineTokens(model, tokens) });
+  }
+  return {
+    // Not the whole path: head sets are passed on.
+    name: `the files of ${path.basename(path.resolve(folder))}`,
+    versions: {},
+    items,
+    contentFree: [],
+    skipped: 0,
+    publishedSamples: PUBLISHED_SEARCH_SAMPLES,
+    scoring: "mean log-likelihood of a true token",
+  };
+}
+
+/** Tokens until the first one that holds a line feed; all of them where none does. */
+function firstLineTokens(model: Model, tokens: readonly number[]): number {
+  const end = tokens.findIndex((token) => model.native.detokenize([token], false).includes("\n"));
+  return end < 0 ? tokens.length : end;
+}

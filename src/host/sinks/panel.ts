@@ -1,0 +1,385 @@
+import * as path from "node:path";
+import * as v from "valibot";
+import * as vscode from "vscode";
+import { type Calibration, DEFAULT_THRESHOLD, type Head, type Threshold } from "../../protocol/calibration.js";
+import type { ChatMessage, HeadMatrix, HeadMatrixParams, SinkMap, SinksParams } from "../../protocol/engine.js";
+import { ActError, toActError } from "../../protocol/errors.js";
+import {
+  type SinkPanelDown,
+  SinkPanelDownSchema,
+  type SinkPanelState,
+  type SinkPanelUp,
+  SinkPanelUpSchema,
+  type SinkSource,
+} from "../../protocol/sink-panel.js";
+import { shownPath } from "../completions/pauses.js";
+import type { Services } from "../services.js";
+import { type Connection, connectWebview } from "../webview.js";
+import { SinkDecorations, type SourceText } from "./decorations.js";
+
+const VIEW_TYPE = "act.sinks";
+
+/** What the engine is asked for, and where the prompt came from. */
+interface Prompt {
+  label: string;
+  params: Omit<SinksParams, "calibration" | "threshold">;
+  calibrated: boolean;
+  origin: SourceText | null;
+}
+
+/** What the chat hands over with its link: the messages of one of its prompts. */
+const ChatPromptSchema = v.object({
+  messages: v.pipe(v.array(v.looseObject({ role: v.string(), content: v.string() })), v.minLength(1)),
+  act: v.boolean(),
+});
+
+/** The sink panel's host: finds the prompt, asks the engine once for its map, and for heads on request; the newest request wins. */
+export class SinkPanel implements vscode.Disposable {
+  private panel: vscode.WebviewPanel | null = null;
+  private connection: (Connection<SinkPanelDown> & vscode.Disposable) | null = null;
+  private readonly decorations = new SinkDecorations();
+  private state: SinkPanelState;
+  private map: SinkMap | null = null;
+  private prompt: Prompt | null = null;
+  private chatPrompt: Prompt | null = null;
+  private calibration: Calibration | null = null;
+  /** The engine's handle for the prompt; the panel's own (`map.id`) outlives a restart of the engine. */
+  private engineId = "";
+  private asking: AbortController | null = null;
+  private reading: AbortController | null = null;
+  private serial = 0;
+  private head: Head | null = null;
+  private readonly listening: vscode.Disposable;
+
+  constructor(private readonly services: Services) {
+    this.state = this.fresh();
+    this.listening = vscode.Disposable.from(
+      this.decorations,
+      vscode.commands.registerCommand("act.showSinks", (argument: unknown) => this.open(argument)),
+      vscode.commands.registerCommand("act.showSinksOfSelection", () => this.show({ kind: "selection" })),
+      vscode.commands.registerCommand("act.toggleSinkDecorations", () => this.toggleDecorations()),
+      vscode.window.registerWebviewPanelSerializer(VIEW_TYPE, {
+        deserializeWebviewPanel: async (panel) => this.adopt(panel),
+      }),
+      services.headSet.onDidChange(() => this.push()),
+    );
+  }
+
+  /** The map on screen, for tests. */
+  get current(): SinkMap | null {
+    return this.map;
+  }
+
+  dispose(): void {
+    this.asking?.abort();
+    this.reading?.abort();
+    this.panel?.dispose();
+    this.listening.dispose();
+  }
+
+  private async open(argument: unknown): Promise<void> {
+    const chat = v.safeParse(ChatPromptSchema, argument);
+    if (chat.success) {
+      this.chatPrompt = {
+        label: "Chat prompt",
+        params: { messages: chat.output.messages as ChatMessage[] },
+        calibrated: chat.output.act,
+        origin: null,
+      };
+      return await this.show({ kind: "chat" });
+    }
+    const { completion, chat: chatted, selection } = this.available();
+    if (this.map && this.panel) {
+      this.reveal();
+      return;
+    }
+    if (completion) return await this.show({ kind: "completion" });
+    if (chatted) return await this.show({ kind: "chat" });
+    if (selection) return await this.show({ kind: "selection" });
+    this.reveal();
+    this.set({
+      phase: "empty",
+      message: "There is no prompt yet. Type in a file until a ghost text appears, ask the chat, select some text, or type a prompt here.",
+    });
+  }
+
+  /** Shows the sinks of a prompt after at most one prefill; where a head set is on, a second one adds the next tokens that it leads to. */
+  async show(source: SinkSource): Promise<void> {
+    this.reveal();
+    this.asking?.abort();
+    const asking = new AbortController();
+    this.asking = asking;
+    const { signal } = asking;
+    this.decorations.clear();
+    this.map = null;
+    this.set({ phase: "working", message: "Reading the prompt…", label: "", source, mapId: null, decorations: false });
+    try {
+      const prompt = this.promptOf(source);
+      this.prompt = prompt;
+      this.set({ label: prompt.label });
+      const model = await this.services.engine.model(signal);
+      await this.services.headSet.ready();
+      this.calibration = prompt.calibrated ? this.services.headSet.calibration(model) : null;
+      const id = `${++this.serial}`;
+      const draw = (map: SinkMap) => {
+        if (signal.aborted) return;
+        this.engineId = map.id;
+        this.map = { ...map, id };
+        this.set({
+          phase: "ready",
+          message: "",
+          mapId: id,
+          model: this.services.engine.modelName ?? model.name,
+          calibration: this.calibrationState(),
+          threshold: this.threshold(),
+        });
+        this.pushMap();
+      };
+      draw(await this.request(prompt.params, this.threshold(), signal, draw));
+    } catch (error) {
+      const failure = toActError(error);
+      if (failure.code === "cancelled" && signal.aborted) return; // a newer prompt is on its way
+      this.set({ phase: "failed", message: failure.message });
+    }
+  }
+
+  private request(
+    params: Prompt["params"],
+    threshold: Threshold,
+    signal: AbortSignal,
+    onProgress?: (map: SinkMap) => void,
+  ): Promise<SinkMap> {
+    return this.services.engine.request(
+      "sinks",
+      { ...params, calibration: this.calibration, threshold },
+      { signal, ...(onProgress && { onProgress }) },
+    );
+  }
+
+  private async receive(message: SinkPanelUp): Promise<void> {
+    switch (message.type) {
+      case "ready":
+        this.push();
+        if (this.map && message.mapId !== this.map.id) this.pushMap();
+        return;
+      case "open":
+        return await this.show(message.source);
+      case "matrix":
+        return await this.matrix(message.request, message.params);
+      case "threshold":
+        this.state = { ...this.state, threshold: message.threshold };
+        return;
+      case "decorate":
+        this.head = message.head;
+        return message.on ? await this.decorate() : this.undecorate();
+      case "export":
+        return await this.export(message.format, message.name, message.bytes);
+      case "calibrate":
+        await vscode.commands.executeCommand("act.calibrate");
+    }
+  }
+
+  /** One head of the map. The engine forgets its map when it restarts; then the prompt is read again, once, from its own tokens. */
+  private async matrix(request: number, params: HeadMatrixParams): Promise<void> {
+    this.reading?.abort();
+    const reading = new AbortController();
+    this.reading = reading;
+    try {
+      const matrix = await this.askMatrix(params, reading.signal).catch(async (error: unknown) => {
+        const { code } = toActError(error);
+        if (!this.map || params.id !== this.map.id || (code !== "usage" && code !== "engine-gone")) throw error;
+        this.engineId = (await this.request({ tokens: this.map.ids }, this.threshold(), reading.signal)).id;
+        return await this.askMatrix(params, reading.signal);
+      });
+      this.connection?.push({ type: "matrix", request, matrix });
+    } catch (error) {
+      const { message } = toActError(error);
+      this.connection?.push({ type: "matrix-failed", request, message });
+    }
+  }
+
+  private async askMatrix(params: HeadMatrixParams, signal: AbortSignal): Promise<HeadMatrix> {
+    if (!this.map || params.id !== this.map.id) throw new ActError("internal", "The panel shows another prompt by now.");
+    return await this.services.engine.request("headMatrix", { ...params, id: this.engineId }, { signal });
+  }
+
+  private promptOf(source: SinkSource): Prompt {
+    const { completions, chat, record } = this.services;
+    switch (source.kind) {
+      case "completion": {
+        const last = completions.lastPrompt;
+        if (!last)
+          throw new ActError("usage", "There is no completion yet. Type in a file until a ghost text appears, or choose another prompt.");
+        const entry = [...record.all].reverse().find(({ file }) => file === last.path);
+        const { calibration, ...infill } = last;
+        return {
+          label: `Last completion in ${last.path ?? "the editor"}${entry ? `, line ${entry.line + 1}` : ""}`,
+          params: { infill },
+          calibrated: calibration !== null,
+          origin: originOfPrefix(last.path, last.prefix),
+        };
+      }
+      case "chat": {
+        if (this.chatPrompt) return this.chatPrompt;
+        const messages = chat.lastPrompt();
+        if (!messages) throw new ActError("usage", "The chat has no turn yet. Ask it something, or choose another prompt.");
+        return { label: "Last chat turn", params: { messages }, calibrated: true, origin: null };
+      }
+      case "selection": {
+        const editor = vscode.window.activeTextEditor ?? vscode.window.visibleTextEditors.find(({ selection }) => !selection.isEmpty);
+        if (!editor || editor.selection.isEmpty)
+          throw new ActError("usage", "Nothing is selected. Select some text in an editor, or choose another prompt.");
+        const { document, selection } = editor;
+        const text = document.getText(selection);
+        const file = vscode.workspace.asRelativePath(document.uri);
+        return {
+          label: `Selection in ${file}, lines ${selection.start.line + 1} to ${selection.end.line + 1}`,
+          params: { prompt: text },
+          calibrated: true,
+          origin: { document: document.uri, offset: document.offsetAt(selection.start), text },
+        };
+      }
+      case "typed":
+        if (source.text === "") throw new ActError("usage", "The prompt is empty. Type one, or choose another.");
+        return { label: "Typed prompt", params: { prompt: source.text }, calibrated: true, origin: null };
+    }
+  }
+
+  private async toggleDecorations(): Promise<void> {
+    if (this.decorations.visible) return this.undecorate();
+    if (!this.map) await this.open(undefined);
+    await this.decorate();
+  }
+
+  private async decorate(): Promise<void> {
+    const problem = !this.map
+      ? "There is no prompt whose sinks could be marked. Show the sinks of one first."
+      : this.prompt?.origin
+        ? null
+        : "This prompt did not come from a file, so nothing can be marked there.";
+    const marked =
+      problem || !this.map || !this.prompt?.origin
+        ? 0
+        : await this.decorations.show(this.prompt.origin, this.map, this.head, this.state.threshold);
+    if (problem) this.notice(problem);
+    else if (marked === 0) this.notice("Nothing to mark: the file has changed since, or no sink of this prompt lies in it.");
+    this.set({ decorations: this.decorations.visible });
+  }
+
+  private undecorate(): void {
+    this.decorations.clear();
+    this.set({ decorations: false });
+  }
+
+  private async export(format: string, name: string, bytes: Uint8Array): Promise<void> {
+    const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
+    const target = await vscode.window.showSaveDialog({
+      ...(folder && { defaultUri: vscode.Uri.joinPath(folder, path.basename(name)) }),
+      filters: { [format.toUpperCase()]: [format] },
+      title: "Export attention sinks",
+    });
+    if (!target) return this.notice("Nothing was written.");
+    try {
+      await vscode.workspace.fs.writeFile(target, bytes);
+      this.notice(`Written to ${vscode.workspace.asRelativePath(target)}.`);
+    } catch (error) {
+      this.notice(`${target.fsPath} could not be written: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  private reveal(): void {
+    if (this.panel) {
+      this.panel.reveal(undefined, true);
+      return;
+    }
+    this.adopt(
+      vscode.window.createWebviewPanel(
+        VIEW_TYPE,
+        "Attention Sinks",
+        { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true },
+        { enableFindWidget: false },
+      ),
+    );
+  }
+
+  private adopt(panel: vscode.WebviewPanel): void {
+    this.panel = panel;
+    this.connection = connectWebview(panel.webview, {
+      extension: this.services.context.extensionUri,
+      view: "sinks",
+      title: "Attention Sinks",
+      fromView: SinkPanelUpSchema,
+      toView: SinkPanelDownSchema,
+      log: this.services.log,
+      onMessage: (message) => this.receive(message),
+    });
+    panel.onDidDispose(() => {
+      this.connection?.dispose();
+      this.connection = null;
+      this.panel = null;
+      this.asking?.abort();
+      this.reading?.abort();
+      this.decorations.clear();
+      this.state = { ...this.state, decorations: false };
+    });
+  }
+
+  private set(patch: Partial<SinkPanelState>): void {
+    this.state = { ...this.state, ...patch };
+    this.push();
+  }
+
+  private push(): void {
+    this.state = { ...this.state, available: this.available() };
+    this.connection?.push({ type: "state", state: this.state });
+  }
+
+  private pushMap(): void {
+    if (this.map) this.connection?.push({ type: "map", map: this.map });
+  }
+
+  private notice(message: string): void {
+    this.connection?.push({ type: "notice", message });
+  }
+
+  private available(): SinkPanelState["available"] {
+    return {
+      completion: this.services.completions.lastPrompt !== null,
+      chat: this.chatPrompt !== null || this.services.chat.lastPrompt() !== null,
+      selection: vscode.window.visibleTextEditors.some(({ selection }) => !selection.isEmpty),
+    };
+  }
+
+  private threshold(): Threshold {
+    return this.services.headSet.current?.threshold ?? DEFAULT_THRESHOLD;
+  }
+
+  private calibrationState(): SinkPanelState["calibration"] {
+    if (!this.calibration) return null;
+    const { method, beta, heads } = this.calibration;
+    return { name: this.services.headSet.current?.name ?? "the head set", method, beta, heads };
+  }
+
+  private fresh(): SinkPanelState {
+    return {
+      phase: "empty",
+      message: "Choose a prompt to see where the model's heads look.",
+      label: "",
+      source: null,
+      available: { completion: false, chat: false, selection: false },
+      mapId: null,
+      model: null,
+      calibration: null,
+      threshold: DEFAULT_THRESHOLD,
+      decorations: false,
+    };
+  }
+}
+
+/** The open document that a completion's prefix stands in, up to the cursor. */
+function originOfPrefix(file: string | undefined, prefix: string): SourceText | null {
+  if (file === undefined || prefix === "") return null;
+  const document = vscode.workspace.textDocuments.find(({ uri }) => shownPath(uri) === file);
+  const offset = document?.getText().indexOf(prefix) ?? -1;
+  return document && offset >= 0 ? { document: document.uri, offset, text: prefix } : null;
+}
