@@ -1,6 +1,8 @@
 import { IPCMessageReader, IPCMessageWriter } from "vscode-jsonrpc/node";
 import type { EngineMethod } from "../protocol/engine.js";
+import { requestSchemas } from "../protocol/requests/schemas.js";
 import { type Call, type Handlers, serve } from "../protocol/rpc.js";
+import { check } from "./check.js";
 import { Engine, type Handler } from "./engine.js";
 import { bench } from "./handlers/bench.js";
 import { chat } from "./handlers/chat.js";
@@ -17,8 +19,8 @@ import { Backends } from "./native/backends.js";
 import { answerProbe } from "./native/probe.js";
 import { calibrate } from "./search/search.js";
 
-/** The engine process: forked by src/client, ends with its parent. Everything it can do, one handler per deed. */
-const deeds = {
+/** The engine process: forked by src/client, ends with its parent. Everything it can do, one handler per request. */
+const methods = {
   handshake,
   load,
   unload,
@@ -50,9 +52,12 @@ await answerProbe();
 
 const engine = new Engine(new Backends((level, text) => log(level, text)), log);
 const handlers = Object.fromEntries(
-  Object.entries(deeds).map(([method, handler]) => [
+  Object.entries(methods).map(([method, handler]) => [
     method,
-    (params: unknown, call: Call<EngineMethod>) => (handler as Handler<EngineMethod>)(engine, params as never, call),
+    async (params: unknown, call: Call<EngineMethod>) => {
+      check(requestSchemas[method as EngineMethod], params);
+      return await (handler as Handler<EngineMethod>)(engine, params as never, call);
+    },
   ]),
 ) as Handlers;
 const server = serve(new IPCMessageReader(process), new IPCMessageWriter(process), handlers);

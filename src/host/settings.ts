@@ -1,15 +1,14 @@
 import * as v from "valibot";
 import * as vscode from "vscode";
+import { BackendChoiceSchema, boundsOf, ThreadsSchema, whole } from "../protocol/requests/fields.js";
 import type { Log } from "./log.js";
-
-const integer = (least: number, most: number) => v.pipe(v.number(), v.integer(), v.minValue(least), v.maxValue(most));
 
 /** One schema per setting; names, ranges and defaults are those of package.json, which holds the defaults (a test compares them). */
 export const settingSchemas = {
   "model.path": v.string(),
-  "model.contextSize": integer(512, 131_072),
-  "model.backend": v.picklist(["auto", "cpu", "vulkan", "cuda", "metal"]),
-  "model.threads": integer(0, 256),
+  "model.contextSize": whole(512, 131_072),
+  "model.backend": BackendChoiceSchema,
+  "model.threads": whole(0, boundsOf(ThreadsSchema).most ?? 0),
   "model.downloadSource": v.pipe(v.string(), v.regex(/^https?:\/\/[^\s]+$/, "an http or https address is needed")),
   headSet: v.string(),
   calibration: v.boolean(),
@@ -17,9 +16,9 @@ export const settingSchemas = {
   "completions.pausedLanguages": v.array(v.string()),
   "completions.pausedFiles": v.array(v.string()),
   "completions.pauseOnBattery": v.boolean(),
-  "completions.maxTokens": integer(8, 512),
-  "completions.contextTokens": integer(128, 16_384),
-  "chat.maxTokens": integer(16, 32_768),
+  "completions.maxTokens": whole(8, 512),
+  "completions.contextTokens": whole(128, 16_384),
+  "chat.maxTokens": whole(16, 32_768),
   "chat.temperature": v.pipe(v.number(), v.minValue(0), v.maxValue(2)),
 } as const;
 

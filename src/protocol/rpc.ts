@@ -51,7 +51,9 @@ export function serve(reader: MessageReader, writer: MessageWriter, handlers: Ha
   const quietly = (sending: Promise<void>) => void sending.catch(() => {});
   connection.onRequest(async (method, raw, token) => {
     const envelope = raw as unknown as Envelope;
-    const handler = handlers[method as EngineMethod] as ((params: unknown, call: Call<EngineMethod>) => Promise<unknown>) | undefined;
+    const handler = (Object.hasOwn(handlers, method) ? handlers[method as EngineMethod] : undefined) as
+      | ((params: unknown, call: Call<EngineMethod>) => Promise<unknown>)
+      | undefined;
     if (!handler) return toWire(new ActError("unsupported", `This engine does not answer "${method}".`));
     const abort = new AbortController();
     if (token.isCancellationRequested) abort.abort();

@@ -1,10 +1,10 @@
 /** Messages between host and sink panel. Both sides check what they get by these schemas; binary data travels as typed arrays. */
 import * as v from "valibot";
 import { HeadSchema, MethodSchema, ThresholdSchema } from "./calibration.js";
+import { whole } from "./requests/fields.js";
+import { HeadMatrixParamsSchema, HeadMatrixSchema, SinkMapSchema } from "./requests/look.js";
 
-const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-const floats = v.custom<Float32Array>((value) => value instanceof Float32Array, "must be 32-bit floats");
-const range = v.tuple([count, count]);
+const index = whole(0);
 
 /** Which prompt is looked at: that of the last ghost text, of the chat's last turn, the editor's selection, or a typed one. */
 export const SinkSourceSchema = v.variant("kind", [
@@ -14,39 +14,6 @@ export const SinkSourceSchema = v.variant("kind", [
   v.object({ kind: v.literal("typed"), text: v.string() }),
 ]);
 export type SinkSource = v.InferOutput<typeof SinkSourceSchema>;
-
-const HeadSinksSchema = v.object({ layer: count, head: count, exempt: v.nullable(count), positions: v.array(count) });
-const TokenProbabilitySchema = v.object({ id: v.number(), text: v.string(), probability: v.number() });
-
-export const SinkMapSchema = v.pipe(
-  v.object({
-    id: v.string(),
-    tokens: v.array(v.string()),
-    ids: v.array(v.number()),
-    layers: count,
-    heads: count,
-    columnMeans: floats,
-    sinks: v.array(HeadSinksSchema),
-    next: v.object({ off: v.array(TokenProbabilitySchema), on: v.nullable(v.array(TokenProbabilitySchema)) }),
-  }),
-  v.check((map) => map.columnMeans.length === map.layers * map.heads * map.tokens.length, "column means must be [layer][head][key]"),
-);
-
-export const HeadMatrixSchema = v.pipe(
-  v.object({
-    layer: count,
-    head: count,
-    rows: count,
-    columns: count,
-    pool: v.pipe(v.number(), v.integer(), v.minValue(1)),
-    rowStart: count,
-    columnStart: count,
-    values: floats,
-    calibrated: v.nullable(floats),
-  }),
-  v.check((matrix) => matrix.values.length === matrix.rows * matrix.columns, "values must be [row][column]"),
-  v.check((matrix) => matrix.calibrated === null || matrix.calibrated.length === matrix.values.length, "calibrated must be [row][column]"),
-);
 
 /** The whole state that the host knows; pushed as one piece, so a panel that was hidden misses nothing. */
 export const SinkPanelStateSchema = v.object({
@@ -73,8 +40,8 @@ export type SinkPanelState = v.InferOutput<typeof SinkPanelStateSchema>;
 export const SinkPanelDownSchema = v.variant("type", [
   v.object({ type: v.literal("state"), state: SinkPanelStateSchema }),
   v.object({ type: v.literal("map"), map: SinkMapSchema }),
-  v.object({ type: v.literal("matrix"), request: count, matrix: HeadMatrixSchema }),
-  v.object({ type: v.literal("matrix-failed"), request: count, message: v.string() }),
+  v.object({ type: v.literal("matrix"), request: index, matrix: HeadMatrixSchema }),
+  v.object({ type: v.literal("matrix-failed"), request: index, message: v.string() }),
   /** What became of an export, in a sentence. */
   v.object({ type: v.literal("notice"), message: v.string() }),
 ]);
@@ -89,15 +56,8 @@ export const SinkPanelUpSchema = v.variant("type", [
   v.object({ type: v.literal("open"), source: SinkSourceSchema }),
   v.object({
     type: v.literal("matrix"),
-    request: count,
-    params: v.object({
-      id: v.string(),
-      layer: count,
-      head: count,
-      maxSide: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(4096)),
-      rows: v.optional(range),
-      columns: v.optional(range),
-    }),
+    request: index,
+    params: HeadMatrixParamsSchema,
   }),
   v.object({ type: v.literal("threshold"), threshold: ThresholdSchema }),
   /** Marks the sinks of one head (of the average over all heads where null) in the source file. */

@@ -23,7 +23,6 @@ const LONG: Record<string, number> = {
   "src/host/chat/view.ts": 469,
   "src/host/search/panel.ts": 446,
   "src/host/sinks/panel.ts": 385,
-  "src/protocol/engine.ts": 425,
   "test/panels/sinks.test.ts": 382,
 };
 

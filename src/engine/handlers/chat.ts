@@ -1,7 +1,6 @@
 import { fitConversation } from "../../core/conversation/fit.js";
 import { parseToolCalls } from "../../core/conversation/tool-calls.js";
 import { ActError } from "../../protocol/errors.js";
-import { check, schemas } from "../check.js";
 import type { Handler } from "../engine.js";
 import { generate } from "../run/generate.js";
 
@@ -9,7 +8,6 @@ import { generate } from "../run/generate.js";
 const ANSWER_RESERVE = 256;
 
 export const chat: Handler<"chat"> = async (engine, params, call) => {
-  check(schemas.chat, params);
   return await engine.queue.run("chat", "request", call.signal, async (turn) => {
     const { model } = engine;
     const { contextSize } = model.info;

@@ -1,9 +1,7 @@
-import { check, schemas } from "../check.js";
 import type { Handler } from "../engine.js";
 import { generate } from "../run/generate.js";
 
 export const complete: Handler<"complete"> = async (engine, params, call) => {
-  check(schemas.complete, params);
   return await engine.queue.run("complete", "request", call.signal, async (turn) => {
     const prompt = engine.model.encode(params.prompt);
     const onText = (text: string) => call.progress({ text });

@@ -1,18 +1,16 @@
 import { createHash } from "node:crypto";
 import path from "node:path";
-import * as v from "valibot";
 import { type Answer, argmax, type EvaluationRecord, meanOf, taskResult } from "../../core/evaluation/evaluate.js";
 import { evaluationHtml, evaluationMarkdown, evaluationSvg } from "../../core/evaluation/report.js";
 import { prompt, shotsOfRepeat } from "../../core/tasks/prompts.js";
 import type { Item, Task } from "../../core/tasks/task.js";
-import { type Calibration, CalibrationSchema } from "../../protocol/calibration.js";
+import type { Calibration } from "../../protocol/calibration.js";
 import type { EvaluateParams, EvaluateResult } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import type { Call } from "../../protocol/rpc.js";
 import { writeFileAtomic } from "../../store/atomic.js";
 import { loadTask } from "../../store/data.js";
 import { Journal } from "../../store/journal.js";
-import { check } from "../check.js";
 import type { Engine, Handler } from "../engine.js";
 import type { Turn } from "../queue.js";
 import type { Model } from "../run/model.js";
@@ -20,19 +18,7 @@ import { SetBatch } from "../run/set-batch.js";
 import { contentFreeItems, labelTokens } from "../search/task-items.js";
 import { version } from "../version.js";
 
-const whole = (least: number) => v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(least, `must be at least ${least}`));
-const schema = v.looseObject({
-  tasks: v.pipe(v.array(v.string()), v.minLength(1, "must name a task")),
-  shots: v.pipe(whole(0), v.maxValue(64, "must be at most 64")),
-  seeds: whole(1),
-  limit: v.optional(whole(1)),
-  split: v.optional(v.picklist(["test", "train"], "must be test or train")),
-  calibration: v.nullable(CalibrationSchema),
-  resume: v.boolean(),
-});
-
 export const evaluate: Handler<"evaluate"> = async (engine, params, call) => {
-  check(schema, params);
   return await engine.queue.run("evaluate", "background", call.signal, async (turn) => await run(engine, params, call, turn));
 };
 

@@ -1,6 +1,5 @@
 import { infillPrompt } from "../../core/completion/prompt.js";
 import type { InfillParams, InfillResult } from "../../protocol/engine.js";
-import { check, schemas } from "../check.js";
 import type { Handler } from "../engine.js";
 import { generate } from "../run/generate.js";
 import type { Model } from "../run/model.js";
@@ -9,7 +8,6 @@ const DEFAULT_MAX_TOKENS = 64;
 const DEFAULT_PROMPT_TOKENS = 1024;
 
 export const infill: Handler<"infill"> = async (engine, params, call) => {
-  check(schemas.infill, params);
   return await engine.queue.run("infill", "typing", call.signal, async (turn) => {
     const maxTokens = params.maxTokens ?? DEFAULT_MAX_TOKENS;
     const { prompt, form } = infillTokens(engine.model, params);

@@ -2,13 +2,11 @@ import { stat } from "node:fs/promises";
 import type { LoadParams } from "../../protocol/engine.js";
 import { ActError, toActError } from "../../protocol/errors.js";
 import { fileSha256 } from "../../store/file-hash.js";
-import { check, schemas } from "../check.js";
 import type { Engine, Handler } from "../engine.js";
 import { preflight } from "../native/preflight.js";
 import { Model } from "../run/model.js";
 
 export const load: Handler<"load"> = async (engine, params, call) => {
-  check(schemas.load, params);
   return await engine.queue.run("load", "request", call.signal, async () => {
     refuseDuringBackgroundWork(engine);
     const header = await preflight(params.path);

@@ -1,12 +1,11 @@
 import { type Calibration, DEFAULT_THRESHOLD, eligibleHeads, type Head } from "../../protocol/calibration.js";
 import type { HeadSinks, LogitsResult } from "../../protocol/engine.js";
-import { check, checkTokens, schemas } from "../check.js";
+import { checkTokens } from "../check.js";
 import type { Handler } from "../engine.js";
 import type { NativeContext } from "../native/native.js";
 import { beginSegment, decodeSegment, sinksOfMeans } from "../run/segment.js";
 
 export const logits: Handler<"logits"> = async (engine, params, call) => {
-  check(schemas.prompt, params);
   return await engine.queue.run("logits", "request", call.signal, async (turn) => {
     const { model } = engine;
     const { calibration } = params;

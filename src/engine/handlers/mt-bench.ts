@@ -1,31 +1,20 @@
 import { createHash } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
-import * as v from "valibot";
 import { type AnswerLine, answered, MAX_NEW_TOKENS, parseQuestions, type Question, TEMPERATURE } from "../../core/evaluation/mt-bench.js";
-import { type Calibration, CalibrationSchema } from "../../protocol/calibration.js";
+import type { Calibration } from "../../protocol/calibration.js";
 import type { ChatMessage, MtBenchParams } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import type { Call } from "../../protocol/rpc.js";
 import { storeError, writeFileAtomic } from "../../store/atomic.js";
 import { loadMtBench } from "../../store/data.js";
-import { check } from "../check.js";
 import type { Engine, Handler } from "../engine.js";
 import type { Turn } from "../queue.js";
 import { generate } from "../run/generate.js";
 import { version } from "../version.js";
 
-const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
-const schema = v.looseObject({
-  out: v.pipe(v.string(), v.minLength(1, "must name a folder")),
-  calibration: v.nullable(CalibrationSchema),
-  limit: v.optional(count),
-  maxTokens: v.optional(count),
-});
-
 /** Answers without and, where a head set is given, with it. A run that was interrupted goes on with the questions that have no answer yet. */
 export const mtBench: Handler<"mtBench"> = async (engine, params, call) => {
-  check(schema, params);
   return await engine.queue.run("mt-bench", "background", call.signal, async (turn) => {
     engine.model.checkCalibration(params.calibration);
     const { text, file } = await loadMtBench({ ...(params.data === undefined ? {} : { data: params.data }), signal: call.signal });

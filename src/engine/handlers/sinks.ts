@@ -1,7 +1,6 @@
 import type { Calibration } from "../../protocol/calibration.js";
 import type { HeadMatrix, SinkMap, TokenProbability } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
-import { check, schemas } from "../check.js";
 import type { Engine, Handler } from "../engine.js";
 import type { Model } from "../run/model.js";
 import { beginSegment, decodeSegment, sinksOfMeans } from "../run/segment.js";
@@ -21,7 +20,6 @@ const kept = new WeakMap<Engine, Kept>();
 let serial = 0;
 
 export const sinks: Handler<"sinks"> = async (engine, params, call) => {
-  check(schemas.prompt, params);
   return await engine.queue.run("sinks", "request", call.signal, async () => {
     const { model } = engine;
     const tokens = params.infill ? infillTokens(model, params.infill).prompt : model.promptTokens(params);

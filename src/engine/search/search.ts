@@ -1,16 +1,14 @@
 import { createHash } from "node:crypto";
-import * as v from "valibot";
 import type { SearchRecord } from "../../core/search/events.js";
 import { toHead } from "../../core/search/scorer.js";
 import { type SearchOptions, type SearchResult, calibrate as search } from "../../core/search/search.js";
 import { PUBLISHED_SEARCH_SAMPLES } from "../../core/tasks/index.js";
-import { type Evidence, type Head, type HeadSet, MethodSchema, StatisticsSchema, ThresholdSchema } from "../../protocol/calibration.js";
+import type { Evidence, Head, HeadSet } from "../../protocol/calibration.js";
 import type { CalibrateParams, CalibrateResult } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import type { Call } from "../../protocol/rpc.js";
 import { loadTask } from "../../store/data.js";
 import { Journal, readJournal } from "../../store/journal.js";
-import { check } from "../check.js";
 import type { Engine, Handler } from "../engine.js";
 import type { Turn } from "../queue.js";
 import type { Model } from "../run/model.js";
@@ -20,27 +18,10 @@ import { EngineScorer, type ScorerItem, scorerNeeds } from "./scorer.js";
 import { contentFreeItems, taskItems } from "./task-items.js";
 import { workspaceItems } from "./workspace-items.js";
 
-const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
-const schema = v.looseObject({
-  tasks: v.optional(v.pipe(v.array(v.string()), v.minLength(1, "must name a task"))),
-  workspace: v.optional(v.string()),
-  method: MethodSchema,
-  beta: v.pipe(v.number(), v.finite(), v.minValue(0, "must be at least 0")),
-  threshold: ThresholdSchema,
-  statistics: StatisticsSchema,
-  samples: v.optional(v.pipe(count, v.minValue(8, "must be at least 8"))),
-  confirm: v.optional(v.pipe(count, v.minValue(8, "must be at least 8"))),
-  seed: v.pipe(v.number(), v.integer("must be a whole number")),
-  budgetMinutes: v.optional(v.pipe(v.number(), v.minValue(0.01, "must be more than nothing"))),
-  journal: v.pipe(v.string(), v.minLength(1, "must name a file")),
-  merge: v.optional(v.pipe(v.array(v.string()), v.minLength(1, "must name the shards' journals"))),
-});
-
 /** ZeroTuning strengths that compete for a place among the rivals. */
 const ZERO_TUNING = [0.6, 1.5] as const;
 
 export const calibrate: Handler<"calibrate"> = async (engine, params, call) => {
-  check(schema, params);
   return await engine.queue.run("calibrate", "background", call.signal, async (turn) => await run(engine, params, call, turn));
 };
 

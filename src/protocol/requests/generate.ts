@@ -1,0 +1,75 @@
+import * as v from "valibot";
+import { CalibrationSchema } from "../calibration.js";
+import { between, count, named, SeedSchema, share, whole } from "./fields.js";
+
+export const samplingFields = {
+  maxTokens: v.optional(count),
+  /** 0 = greedy (default). */
+  temperature: v.optional(between(0, 10)),
+  topK: v.optional(whole(0)),
+  topP: v.optional(share),
+  minP: v.optional(share),
+  repeatPenalty: v.optional(between(0.01, 10)),
+  seed: v.optional(SeedSchema),
+  stop: v.optional(v.array(named("not be empty"))),
+};
+export const SamplingSchema = v.object(samplingFields);
+export type SamplingParams = v.InferOutput<typeof SamplingSchema>;
+
+/** What is applied; null = calibration off. */
+export const calibration = v.nullable(CalibrationSchema);
+
+export const CompleteSchema = v.object({ ...samplingFields, prompt: v.string(), calibration });
+export type CompleteParams = v.InferOutput<typeof CompleteSchema>;
+
+/** A chunk of another file that goes before the infill prompt. */
+const ContextChunkSchema = v.object({ path: v.string(), text: v.string() });
+export type ContextChunk = v.InferOutput<typeof ContextChunkSchema>;
+
+export const infillFields = {
+  ...samplingFields,
+  prefix: v.string(),
+  suffix: v.string(),
+  /** Path of the file, shown to models that were trained with file names. */
+  path: v.optional(v.string()),
+  context: v.optional(v.array(ContextChunkSchema)),
+  /** Prompt budget in tokens; prefix and suffix are cut from the far ends to fit, and `context` is dropped first. */
+  maxPromptTokens: v.optional(whole(16)),
+};
+export const InfillSchema = v.object({ ...infillFields, calibration });
+export type InfillParams = v.InferOutput<typeof InfillSchema>;
+
+const ToolCallSchema = v.object({ id: v.string(), name: v.string(), arguments: v.unknown() });
+
+export const ChatMessageSchema = v.object({
+  role: v.picklist(["system", "user", "assistant", "tool"]),
+  content: v.string(),
+  toolCalls: v.optional(v.array(ToolCallSchema)),
+  toolCallId: v.optional(v.string()),
+});
+export type ChatMessage = v.InferOutput<typeof ChatMessageSchema>;
+
+const ToolDefinitionSchema = v.object({
+  name: named("name a tool"),
+  description: v.optional(v.string()),
+  parameters: v.optional(v.unknown()),
+});
+export type ToolDefinition = v.InferOutput<typeof ToolDefinitionSchema>;
+
+export const ChatSchema = v.object({
+  ...samplingFields,
+  messages: v.pipe(v.array(ChatMessageSchema), v.minLength(1, "must hold at least one message")),
+  tools: v.optional(v.array(ToolDefinitionSchema)),
+  calibration,
+  /** Keeps the KV cache of different conversations apart (and the two sides of a compare). */
+  conversation: v.optional(v.string()),
+  /** `error` (default): a conversation that does not fit is refused; `drop-oldest`: oldest turns after the system message are left out, and named in the result. */
+  overflow: v.optional(v.picklist(["error", "drop-oldest"])),
+});
+export type ChatParams = v.InferOutput<typeof ChatSchema>;
+
+export const CountSchema = v.object({ text: v.optional(v.string()), messages: v.optional(v.array(ChatMessageSchema)) });
+export type CountParams = v.InferOutput<typeof CountSchema>;
+
+export const TokenizeSchema = v.object({ text: v.string(), special: v.optional(v.boolean()) });
+export const TokenTextsSchema = v.object({ tokens: v.array(v.number()) });
