@@ -26,7 +26,7 @@ export const named = (what: string) => v.pipe(v.string(), v.minLength(1, `must $
 
 export const SeedSchema = whole(0, 4_294_967_295);
 export const ThreadsSchema = whole(1, 512);
-export const ContextSizeSchema = whole(1, 16_777_216);
+export const ContextSizeSchema = whole(1);
 export const BackendSchema = v.picklist(["cpu", "vulkan", "cuda", "metal"]);
 export const BackendChoiceSchema = v.picklist(["auto", ...BackendSchema.options], "must be one of auto, cpu, vulkan, cuda, metal");
 
