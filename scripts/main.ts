@@ -4,6 +4,7 @@ import { storeError } from "../src/store/atomic.js";
 import { setUpVulkanTests } from "../test/native/support/vulkan-tests.js";
 import { bench } from "./commands/bench.js";
 import { runChecks } from "./commands/check.js";
+import { docs } from "./commands/docs.js";
 import { runPackage } from "./commands/package.js";
 import { setUp } from "./commands/set-up.js";
 import { start } from "./commands/start.js";
@@ -32,6 +33,7 @@ const COMMANDS: Record<string, Command> = {
   package: { does: "a VSIX for this platform, for all its CPUs [--this-cpu: quicker, for this one]", run: runPackage },
   bench: { does: "measure NAME (test/bench/NAME.ts) and print the figures", run: bench },
   workbench: { does: "open the extension in VS Code, or in a served workbench where there is none [FOLDER]", run: openWorkbench },
+  docs: { does: "write docs/act.md from the tables of the command line", run: docs },
   native: { does: "build and install the native engine [--gpu vulkan|cuda|metal] [--portable] [--reference]", run: native },
 };
 

@@ -1,54 +1,69 @@
 import path from "node:path";
-import { type ParseArgsConfig, parseArgs } from "node:util";
-import type { Threshold } from "../protocol/calibration.js";
+import { parseArgs } from "node:util";
+import * as v from "valibot";
+import { MethodSchema, StatisticsSchema, type Threshold } from "../protocol/calibration.js";
 import { ActError } from "../protocol/errors.js";
+import { BackendChoiceSchema, ContextSizeSchema, count as countSchema, ThreadsSchema, whole } from "../protocol/requests/fields.js";
+import { LoadSchema } from "../protocol/requests/load.js";
+import { checkValue, type FlagTable } from "./flags.js";
+import { suggest } from "./suggest.js";
 
-/** Flags as they were typed; a flag that may be repeated is a list. */
+/** Flags as they were typed, each checked by its schema; a flag that may be repeated is a list. */
 export type Flags = Record<string, string | boolean | (string | boolean)[] | undefined>;
-export type FlagDefinitions = NonNullable<ParseArgsConfig["options"]>;
 
 /** Flags of every command. */
-export const commonFlags: FlagDefinitions = {
-  model: { type: "string" },
-  backend: { type: "string" },
-  threads: { type: "string" },
-  context: { type: "string" },
-  ubatch: { type: "string" },
-  "flash-attention": { type: "string" },
-  "cache-type": { type: "string" },
-  "gpu-layers": { type: "string" },
-  heads: { type: "string" },
-  method: { type: "string" },
-  beta: { type: "string" },
-  threshold: { type: "string" },
-  statistics: { type: "string" },
-  data: { type: "string" },
-  json: { type: "boolean" },
-  verbose: { type: "boolean" },
-  help: { type: "boolean", short: "h" },
-};
+export const commonFlags = {
+  model: { value: "FILE", does: "GGUF model file", default: "$ACT_MODEL, else the default model" },
+  backend: { value: "NAME", does: "where the model runs", schema: BackendChoiceSchema, default: "auto" },
+  threads: { value: "N", does: "threads of the CPU backend", schema: ThreadsSchema, default: "one for each core" },
+  context: { value: "N", does: "tokens of context", schema: ContextSizeSchema, default: "what the command needs" },
+  ubatch: { value: "N", does: "tokens that one graph evaluation takes", schema: countSchema, default: "what the command needs" },
+  "flash-attention": { value: "WHEN", does: "FlashAttention", schema: v.unwrap(LoadSchema.entries.flashAttention), default: "auto" },
+  "cache-type": { value: "TYPE", does: "type of the KV cache", schema: v.unwrap(LoadSchema.entries.cacheType), default: "f16" },
+  "gpu-layers": { value: "N", does: "layers on the GPU", schema: whole(0), default: "as many as fit" },
+  heads: { value: "SET", does: "heads to calibrate: a head-set file, the name of a known set, all, or none", default: "none" },
+  method: { value: "NAME", does: "how heads are calibrated", schema: MethodSchema, default: "act" },
+  beta: { value: "X", does: "what a sink keeps of its attention", schema: v.pipe(v.number(), v.minValue(0)), default: "0.4" },
+  threshold: { value: "MODE:X", does: "what counts as a sink: fixed:0.1, or relative:5", default: "fixed:0.1" },
+  statistics: { value: "NAME", does: "rows that column means count", schema: StatisticsSchema, default: "running" },
+  data: { value: "DIR", does: "folder of the evaluation data", default: "$ACT_DATA, else the cache" },
+  json: { does: "one JSON document on standard output, nothing else there" },
+  verbose: { does: "log lines of the engine on standard error" },
+  help: { does: "show this", short: "h" },
+} satisfies FlagTable;
 
-/** @throws ActError `usage` for an unknown flag or a flag without its value. */
-export function parse(args: string[], own: FlagDefinitions): { flags: Flags; rest: string[] } {
-  const options = { ...commonFlags, ...own };
+/** @throws ActError `usage` for an unknown flag, a flag without its value, or a value outside its bounds */
+export function parse(args: string[], own: FlagTable): { flags: Flags; rest: string[] } {
+  const table: FlagTable = { ...commonFlags, ...own };
+  const options = Object.fromEntries(
+    Object.entries(table).map(([name, { value, many, short }]) => [
+      name,
+      { type: value === undefined ? ("boolean" as const) : ("string" as const), ...(many && { multiple: true }), ...(short && { short }) },
+    ]),
+  );
+  const unknown = args.find((arg) => arg.startsWith("--") && arg !== "--" && !isFlag(arg, table));
+  let parsed: { values: Flags; positionals: string[] };
   try {
-    const { values, positionals } = parseArgs({ args: joinValues(args, options), options, allowPositionals: true, strict: true });
-    return { flags: values, rest: positionals };
+    parsed = parseArgs({ args: joinValues(args, table), options, allowPositionals: true, strict: true });
   } catch (error) {
+    const near = unknown ? suggest(unknown.slice(2).split("=")[0] ?? "", Object.keys(table)) : null;
     const said = (error instanceof Error ? error.message : String(error)).split(/\. |\n/)[0] ?? "";
-    throw new ActError("usage", `${said.replace(/\.$/, "")}. Use --help to see what there is.`);
+    throw new ActError("usage", `${said.replace(/\.$/, "")}. ${near ? `Did you mean --${near}? ` : ""}Use --help to see what there is.`);
   }
+  for (const [name, flag] of Object.entries(table))
+    for (const given of [parsed.values[name]].flat()) if (typeof given === "string") checkValue(name, flag, given);
+  return { flags: parsed.values, rest: parsed.positionals };
 }
 
 /** A value may begin with a dash (`--prompt "-5 degrees"`, `--seed -3`): a flag that takes a value takes what follows it. */
-function joinValues(args: readonly string[], options: FlagDefinitions): string[] {
+function joinValues(args: readonly string[], table: FlagTable): string[] {
   const joined: string[] = [];
   for (let i = 0; i < args.length; i++) {
     const arg = args[i] ?? "";
     const next = args[i + 1];
-    const takesValue = arg.startsWith("--") && options[arg.slice(2)]?.type === "string";
+    const takesValue = arg.startsWith("--") && table[arg.slice(2)]?.value !== undefined;
     // `--task --json` is a forgotten value, not a value that looks like a flag.
-    if (takesValue && next !== undefined && !isFlag(next, options)) {
+    if (takesValue && next !== undefined && !isFlag(next, table)) {
       joined.push(`${arg}=${next}`);
       i++;
     } else joined.push(arg);
@@ -56,8 +71,8 @@ function joinValues(args: readonly string[], options: FlagDefinitions): string[]
   return joined;
 }
 
-function isFlag(arg: string, options: FlagDefinitions): boolean {
-  return arg.startsWith("--") && (arg.slice(2).split("=")[0] ?? "") in options;
+function isFlag(arg: string, table: FlagTable): boolean {
+  return arg.startsWith("--") && Object.hasOwn(table, arg.slice(2).split("=")[0] ?? "");
 }
 
 export function text(flags: Flags, name: string): string | undefined {
@@ -71,32 +86,16 @@ export function list(flags: Flags, name: string): string[] {
   return all.flatMap((item) => (typeof item === "string" ? item.split(",") : [])).filter((item) => item !== "");
 }
 
-/** @throws ActError `usage` unless the flag is absent or a number inside the bounds. */
-export function number(
-  flags: Flags,
-  name: string,
-  { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY, whole = false } = {},
-): number | undefined {
+/** A flag whose schema is a number, which parsing has checked. */
+export function number(flags: Flags, name: string): number | undefined {
   const typed = text(flags, name);
-  if (typed === undefined) return undefined;
-  const value = typed.trim() === "" ? Number.NaN : Number(typed);
-  if (Number.isFinite(value) && value >= min && value <= max && (!whole || Number.isInteger(value))) return value;
-  const bounds =
-    Number.isFinite(min) && Number.isFinite(max) ? ` between ${min} and ${max}` : Number.isFinite(min) ? ` of at least ${min}` : "";
-  throw new ActError("usage", `--${name} needs a ${whole ? "whole " : ""}number${bounds}, not "${typed}".`);
+  return typed === undefined ? undefined : Number(typed);
 }
 
-export function count(flags: Flags, name: string): number | undefined {
-  return number(flags, name, { min: 1, whole: true });
-}
-
-/** @throws ActError `usage` unless the flag is absent or one of `choices`. */
-export function choice<T extends string>(flags: Flags, name: string, choices: readonly T[]): T | undefined {
+/** A flag with choices, which parsing has checked. @param schema the flag's own */
+export function choice<S extends v.GenericSchema>(flags: Flags, name: string, schema: S): v.InferOutput<S> | undefined {
   const typed = text(flags, name);
-  if (typed === undefined) return undefined;
-  const found = choices.find((one) => one === typed);
-  if (found === undefined) throw new ActError("usage", `--${name} must be one of ${choices.join(", ")}, not "${typed}".`);
-  return found;
+  return typed === undefined ? undefined : v.parse(schema, typed);
 }
 
 /** `fixed:0.1` or `relative:5`. */

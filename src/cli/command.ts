@@ -1,7 +1,8 @@
 import type { Calibration } from "../protocol/calibration.js";
 import type { EngineMethod, LoadParams, ModelInfo } from "../protocol/engine.js";
 import type { Params, RequestOptions, Result } from "../protocol/rpc.js";
-import type { FlagDefinitions, Flags } from "./arguments.js";
+import type { Flags } from "./arguments.js";
+import type { FlagTable } from "./flags.js";
 
 /** One command of `act`, one file each. */
 export interface Command {
@@ -9,8 +10,8 @@ export interface Command {
   does: string;
   /** What follows the name on the usage line. */
   usage: string;
-  /** Its own flags, beside the common ones, each with a line for the help. */
-  flags: FlagDefinitions;
+  /** Its own flags, beside the common ones. */
+  flags: FlagTable;
   help?: string;
   run(session: Session, flags: Flags, rest: string[]): Promise<Outcome>;
 }

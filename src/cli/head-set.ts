@@ -1,4 +1,11 @@
-import { type Calibration, DEFAULT_BETA, DEFAULT_THRESHOLD, eligibleHeads } from "../protocol/calibration.js";
+import {
+  type Calibration,
+  DEFAULT_BETA,
+  DEFAULT_THRESHOLD,
+  eligibleHeads,
+  MethodSchema,
+  StatisticsSchema,
+} from "../protocol/calibration.js";
 import type { ModelInfo } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
 import { checkHeadSet, findHeadSet } from "../store/head-sets.js";
@@ -23,10 +30,10 @@ export async function calibrationOf(flags: Flags, model: Model, warn: (text: str
 
 /** The flags that say how heads are calibrated, for commands that choose the heads themselves as well. */
 export function calibrationFlags(flags: Flags): Partial<Omit<Calibration, "heads">> {
-  const method = choice(flags, "method", ["act", "zero-tuning"]);
-  const beta = number(flags, "beta", { min: 0, ...(method === "zero-tuning" ? {} : { max: 1 }) });
+  const method = choice(flags, "method", MethodSchema);
+  const beta = number(flags, "beta");
   const limit = threshold(flags);
-  const statistics = choice(flags, "statistics", ["running", "row"]);
+  const statistics = choice(flags, "statistics", StatisticsSchema);
   return {
     ...(method && { method }),
     ...(beta !== undefined && { beta }),

@@ -1,19 +1,13 @@
 import { ActError, exitCode, toActError } from "../protocol/errors.js";
-import { commonFlags, parse } from "./arguments.js";
+import { version } from "../protocol/version.js";
+import { parse } from "./arguments.js";
 import type { Command } from "./command.js";
-import { bench } from "./commands/bench.js";
-import { calibrate } from "./commands/calibrate.js";
-import { complete } from "./commands/complete.js";
-import { doctor } from "./commands/doctor.js";
-import { evaluate } from "./commands/evaluate.js";
-import { infill } from "./commands/infill.js";
-import { logits } from "./commands/logits.js";
-import { mtBench } from "./commands/mt-bench.js";
-import { sinks } from "./commands/sinks.js";
+import { commands } from "./commands.js";
+import { overview, usage } from "./help.js";
 import { TerminalSession } from "./session.js";
+import { suggest } from "./suggest.js";
 
 /** The headless command: the same engine process as in the editor, reached over the same wire. */
-const commands: Record<string, Command> = { doctor, complete, infill, logits, sinks, calibrate, evaluate, "mt-bench": mtBench, bench };
 
 // A reader that has seen enough (`| head`) ends the command; the engine ends with it.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
@@ -25,11 +19,21 @@ async function main(args: string[]): Promise<number> {
   const json = rest.includes("--json");
   try {
     if (name === "" || name === "help" || name === "--help" || name === "-h") {
-      process.stdout.write(overview());
+      process.stdout.write(overview(commands));
       return name === "" ? 2 : 0;
     }
-    const command = commands[name];
-    if (!command) throw new ActError("usage", `There is no command "${name}"; there are ${Object.keys(commands).join(", ")}.`);
+    if (name === "--version" || name === "version") {
+      process.stdout.write(`${version}\n`);
+      return 0;
+    }
+    const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+    if (!command) {
+      const near = suggest(name, Object.keys(commands));
+      throw new ActError(
+        "usage",
+        `There is no command "${name}"; ${near ? `did you mean "${near}"?` : `there are ${Object.keys(commands).join(", ")}.`}`,
+      );
+    }
     const { flags, rest: positionals } = parse(rest, command.flags);
     if (flags.help) {
       process.stdout.write(usage(name, command));
@@ -78,18 +82,4 @@ async function fail(error: ActError, json: boolean): Promise<number> {
   process.stderr.write(`${error.message}\n`);
   if (json) await print(`${JSON.stringify({ error: { code: error.code, message: error.message } })}\n`);
   return exitCode(error.code);
-}
-
-function overview(): string {
-  const width = Math.max(...Object.keys(commands).map((name) => name.length));
-  const lines = Object.entries(commands).map(([name, { does }]) => `  ${name.padEnd(width)}  ${does}`);
-  return `act COMMAND [FLAGS]: a local LLM with calibrated attention\n\n${lines.join("\n")}\n\nact COMMAND --help shows a command's flags.\n`;
-}
-
-function usage(name: string, { does, usage: form, flags, help }: Command): string {
-  const names = (definitions: typeof flags) =>
-    Object.entries(definitions)
-      .map(([flag, { type }]) => `--${flag}${type === "string" ? " …" : ""}`)
-      .join("  ");
-  return `act ${name} ${form}\n${does}\n${help ? `\n${help}\n` : ""}\nFlags: ${names(flags)}\nCommon: ${names(commonFlags)}\n`;
 }

@@ -2,9 +2,14 @@ import { readFile } from "node:fs/promises";
 import { text as readAll } from "node:stream/consumers";
 import type { PromptParams } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
-import { type FlagDefinitions, type Flags, text } from "./arguments.js";
+import { type Flags, text } from "./arguments.js";
+import type { FlagTable } from "./flags.js";
 
-export const promptFlags: FlagDefinitions = { prompt: { type: "string" }, "prompt-file": { type: "string" }, tokens: { type: "string" } };
+export const promptFlags = {
+  prompt: { value: "TEXT", does: "the prompt" },
+  "prompt-file": { value: "FILE", does: "a file with the prompt: UTF-8, or UTF-16 with a byte order mark; - is standard input" },
+  tokens: { value: "FILE", does: "a JSON array of token ids" },
+} satisfies FlagTable;
 
 /** The prompt in exactly one form: `--prompt TEXT`, `--prompt-file F` (`-` = standard input), `--tokens FILE.json`. */
 export async function promptOf(flags: Flags): Promise<PromptParams> {
@@ -28,10 +33,21 @@ export async function textPromptOf(flags: Flags): Promise<string> {
 export async function readText(file: string): Promise<string> {
   if (file === "-") return await readAll(process.stdin);
   try {
-    return await readFile(file, "utf8");
+    return decode(await readFile(file), file);
   } catch (error) {
+    if (error instanceof ActError) throw error;
     const { code } = error as NodeJS.ErrnoException;
     throw new ActError("usage", code === "ENOENT" ? `The file ${file} does not exist.` : `The file ${file} cannot be read (${code}).`);
+  }
+}
+
+/** UTF-8, or what its byte order mark says. The mark itself is no text. */
+function decode(bytes: Buffer, file: string): string {
+  const encoding = bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : bytes[0] === 0xfe && bytes[1] === 0xff ? "utf-16be" : "utf-8";
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    throw new ActError("usage", `The file ${file} is not ${encoding.toUpperCase()} text; save it as UTF-8.`);
   }
 }
 

@@ -6,7 +6,7 @@ import type { EngineMethod, LoadParams, ModelInfo } from "../protocol/engine.js"
 import { ActError } from "../protocol/errors.js";
 import type { Params, RequestOptions, Result } from "../protocol/rpc.js";
 import { DEFAULT_MODEL, modelPath } from "../store/models.js";
-import { choice, count, type Flags, number, text } from "./arguments.js";
+import { choice, commonFlags, type Flags, number, text } from "./arguments.js";
 import type { Session } from "./command.js";
 import { calibrationOf } from "./head-set.js";
 
@@ -95,13 +95,13 @@ export class TerminalSession implements Session {
   private loadFlags(): Partial<LoadParams> {
     const { flags } = this;
     const given: Partial<LoadParams> = {
-      backend: choice(flags, "backend", ["auto", "cpu", "vulkan", "cuda", "metal"]),
-      threads: number(flags, "threads", { min: 1, max: 512, whole: true }),
-      contextSize: count(flags, "context"),
-      ubatch: count(flags, "ubatch"),
-      gpuLayers: number(flags, "gpu-layers", { min: 0, whole: true }),
-      flashAttention: choice(flags, "flash-attention", ["on", "off", "auto"]),
-      cacheType: choice(flags, "cache-type", ["f32", "f16", "q8_0", "q4_0"]),
+      backend: choice(flags, "backend", commonFlags.backend.schema),
+      threads: number(flags, "threads"),
+      contextSize: number(flags, "context"),
+      ubatch: number(flags, "ubatch"),
+      gpuLayers: number(flags, "gpu-layers"),
+      flashAttention: choice(flags, "flash-attention", commonFlags["flash-attention"].schema),
+      cacheType: choice(flags, "cache-type", commonFlags["cache-type"].schema),
     };
     return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   }

@@ -1,6 +1,6 @@
 import { PROTOCOL_VERSION } from "../protocol/engine.js";
+import { version } from "../protocol/version.js";
 import type { Handler } from "./engine.js";
-import { version } from "./version.js";
 
 export const handshake: Handler<"handshake"> = async (engine, params) => {
   const [backends, cpu] = await Promise.all([engine.backends.list(params.probe ?? false), engine.backends.cpu()]);

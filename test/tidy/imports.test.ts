@@ -14,7 +14,8 @@ const ROOMS: Record<string, string[]> = {
   "src/engine": ["src/protocol", "src/core", "src/store"],
   "src/host": ["src/protocol", "src/core", "src/client", "src/store"],
   "src/cli": ["src/protocol", "src/core", "src/client", "src/store"],
-  scripts: ["src/protocol", "src/core", "src/client", "src/store"],
+  // `docs` writes the pages that are made from the tables of the command line.
+  scripts: ["src/protocol", "src/core", "src/client", "src/store", "src/cli"],
   webview: ["src/protocol", "src/core"],
 };
 

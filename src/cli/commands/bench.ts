@@ -1,6 +1,8 @@
 import type { BenchRow } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
-import { choice, count, type Flags, list } from "../arguments.js";
+import { BenchPhaseSchema, ClockSchema } from "../../protocol/requests/bench.js";
+import { count } from "../../protocol/requests/fields.js";
+import { choice, type Flags, list, number } from "../arguments.js";
 import type { Command } from "../command.js";
 import { table } from "../table.js";
 
@@ -8,23 +10,23 @@ export const bench: Command = {
   does: "overhead of calibration: prefill, decode, capture, abort, memory",
   usage: "[--phases prefill,decode,abort,memory,splits] [--lengths 512,2048] [--depths 1024,4096] [--shares 0.2,1] [--rounds N]",
   flags: {
-    phases: { type: "string" },
-    lengths: { type: "string" },
-    depths: { type: "string" },
-    shares: { type: "string" },
-    rounds: { type: "string" },
-    clock: { type: "string" },
+    phases: { value: "NAME", does: `what to measure: ${BenchPhaseSchema.options.join(", ")}`, many: true, default: "all" },
+    lengths: { value: "N", does: "prompt lengths of prefill", many: true, default: "512,2048" },
+    depths: { value: "N", does: "context lengths of decode", many: true, default: "1024,4096" },
+    shares: { value: "X", does: "shares of the eligible heads that are calibrated", many: true, default: "0.2,1" },
+    rounds: { value: "N", does: "rounds, each with every variant once", schema: count, default: "9" },
+    clock: { value: "NAME", does: "time that passed, or CPU time of the engine", schema: ClockSchema, default: "wall" },
   },
   help: "Calibration on and off take turns in one run; a ratio below 1 is the speed that is left. Keep the machine quiet meanwhile; where it is not, --clock cpu --threads 1.",
   async run(session, flags) {
-    const phases = list(flags, "phases").map((phase) => PHASES.find((known) => known === phase) ?? unknown(phase));
+    const phases = list(flags, "phases").map((phase) => BenchPhaseSchema.options.find((known) => known === phase) ?? unknown(phase));
     const params = {
       ...(phases.length > 0 && { phases }),
       lengths: numbers(flags, "lengths", { whole: true }),
       depths: numbers(flags, "depths", { whole: true }),
       shares: numbers(flags, "shares", { whole: false }),
-      rounds: count(flags, "rounds"),
-      clock: choice(flags, "clock", ["wall", "cpu"]),
+      rounds: number(flags, "rounds"),
+      clock: choice(flags, "clock", ClockSchema),
     };
     await session.load({ sequences: 0 });
     const { rows } = await session.request("bench", params, { onProgress: ({ row }) => session.note(describe(row).join("  ")) });
@@ -32,10 +34,8 @@ export const bench: Command = {
   },
 };
 
-const PHASES = ["prefill", "decode", "abort", "memory", "splits"] as const;
-
 function unknown(phase: string): never {
-  throw new ActError("usage", `--phases must be among ${PHASES.join(", ")}, not "${phase}".`);
+  throw new ActError("usage", `--phases must be among ${BenchPhaseSchema.options.join(", ")}, not "${phase}".`);
 }
 
 function describe({ phase, tokens, headShare, ratio, interval }: BenchRow): string[] {

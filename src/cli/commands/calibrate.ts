@@ -1,11 +1,14 @@
 import { createHash } from "node:crypto";
 import path from "node:path";
+import * as v from "valibot";
 import { DEFAULT_BETA, DEFAULT_THRESHOLD } from "../../protocol/calibration.js";
 import type { CalibrateParams, CalibrateProgress } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
+import { whole } from "../../protocol/requests/fields.js";
+import { CalibrateSchema, SamplesSchema } from "../../protocol/requests/search.js";
 import { writeFileAtomic } from "../../store/atomic.js";
 import { cacheFolder } from "../../store/cache-folder.js";
-import { count, dataFlag, type Flags, list, number, text } from "../arguments.js";
+import { dataFlag, type Flags, list, number, text } from "../arguments.js";
 import type { Command } from "../command.js";
 import { calibrationFlags } from "../head-set.js";
 import { duration, signed, table } from "../table.js";
@@ -14,24 +17,21 @@ export const calibrate: Command = {
   does: "search the heads whose calibration helps this model",
   usage: "--task NAME… | --workspace DIR [--samples N] [--budget MIN] [--out SET.json] [--resume]",
   flags: {
-    task: { type: "string", multiple: true },
-    workspace: { type: "string" },
-    samples: { type: "string" },
-    confirm: { type: "string" },
-    exhaustive: { type: "boolean" },
-    seed: { type: "string" },
-    budget: { type: "string" },
-    out: { type: "string" },
-    resume: { type: "boolean" },
-    journal: { type: "string" },
-    shard: { type: "string" },
-    merge: { type: "string", multiple: true },
-    layers: { type: "string" },
+    task: { value: "NAME", does: "a published task, or a task file (.json, .jsonl)", many: true },
+    workspace: { value: "DIR", does: "search on the tracked source files of this folder" },
+    samples: { value: "N", does: "prompts to choose on", schema: SamplesSchema },
+    confirm: { value: "N", does: "prompts to confirm on", schema: SamplesSchema },
+    exhaustive: { does: "evaluate every head on every prompt, as published" },
+    seed: { value: "N", does: "seed of every draw", schema: whole(0), default: "42" },
+    budget: { value: "MIN", does: "most minutes", schema: v.unwrap(CalibrateSchema.entries.budgetMinutes) },
+    out: { value: "FILE", does: "write the head set there" },
+    resume: { does: "go on with the search that was interrupted" },
+    journal: { value: "FILE", does: "where the search keeps what it knows", default: "beside --out, else in the cache" },
+    shard: { value: "I/N", does: "do only the I-th of N parts of the search, on this machine" },
+    merge: { value: "JOURNAL", does: "make the answer from the journals of all shards", many: true },
+    layers: { value: "A-B", does: "only heads of these layers", default: "all but the first two and the last" },
   },
-  help: [
-    "Chooses on one part of the prompts, validates on a second, confirms on a third. `on` in the set says whether the confirmation holds.",
-    "--budget: minutes.  --layers 2-28: only these layers.  --shard I/N: one of N machines; --merge JOURNAL…: their journals into one answer.",
-  ].join("\n"),
+  help: "Chooses on one part of the prompts, validates on a second, confirms on a third. `on` in the set says whether the confirmation holds.",
   async run(session, flags, rest) {
     const tasks = [...list(flags, "task"), ...(flags.task !== undefined ? rest : [])];
     const merge = [...list(flags, "merge"), ...(flags.merge !== undefined ? rest : [])];
@@ -50,15 +50,15 @@ export const calibrate: Command = {
       statistics: "running",
       ...calibrationFlags(flags),
       ...defined({
-        samples: count(flags, "samples"),
-        confirm: count(flags, "confirm"),
-        budgetMinutes: number(flags, "budget", { min: 0.01 }),
+        samples: number(flags, "samples"),
+        confirm: number(flags, "confirm"),
+        budgetMinutes: number(flags, "budget"),
         layers: layersOf(flags),
         shard,
       }),
       ...(flags.exhaustive === true && { exhaustive: true }),
       ...(merge.length > 0 && { merge: merge.map((file) => path.resolve(file)) }),
-      seed: number(flags, "seed", { min: 0, whole: true }) ?? 42,
+      seed: number(flags, "seed") ?? 42,
       resume: flags.resume === true,
     };
     const model = await session.load({ sequences: 0 });

@@ -5,7 +5,7 @@ import { promptFlags, textPromptOf } from "../prompt.js";
 export const complete: Command = {
   does: "go on with a prompt; greedy unless --temperature",
   usage: "--prompt TEXT | --prompt-file F [--max-tokens N] [--heads SET]",
-  flags: { prompt: promptFlags.prompt ?? { type: "string" }, "prompt-file": { type: "string" }, ...samplingFlags },
+  flags: { prompt: promptFlags.prompt, "prompt-file": promptFlags["prompt-file"], ...samplingFlags },
   async run(session, flags) {
     const prompt = await textPromptOf(flags);
     const sampling = samplingOf(flags);

@@ -1,23 +1,27 @@
 import path from "node:path";
+import * as v from "valibot";
 import { ActError } from "../../protocol/errors.js";
-import { choice, count, dataFlag, list, number, text } from "../arguments.js";
+import { EvaluateSchema, ShotsSchema } from "../../protocol/requests/evaluate.js";
+import { count } from "../../protocol/requests/fields.js";
+import { choice, dataFlag, list, number, text } from "../arguments.js";
 import type { Command } from "../command.js";
 import { signed, table } from "../table.js";
+
+const SplitSchema = v.unwrap(EvaluateSchema.entries.split);
 
 export const evaluate: Command = {
   does: "accuracy of tasks with and without a head set",
   usage: "--task NAME… [--heads SET] [--shots K] [--limit N] [--seeds 5] [--out DIR] [--resume]",
   flags: {
-    task: { type: "string", multiple: true },
-    shots: { type: "string" },
-    seeds: { type: "string" },
-    limit: { type: "string" },
-    split: { type: "string" },
-    contextual: { type: "boolean" },
-    out: { type: "string" },
-    resume: { type: "boolean" },
+    task: { value: "NAME", does: "a published task, or a task file (.json, .jsonl)", many: true },
+    shots: { value: "K", does: "few-shot examples in each prompt", schema: ShotsSchema, default: "0" },
+    seeds: { value: "N", does: "draws of the few-shot examples", schema: count, default: "5" },
+    limit: { value: "N", does: "the first N items, in file order", schema: count, default: "all" },
+    split: { value: "NAME", does: "which items", schema: SplitSchema, default: "test" },
+    contextual: { does: "contextual calibration (Zhao et al. 2021) beside it" },
+    out: { value: "DIR", does: "folder for records, report and plots" },
+    resume: { does: "go on with the run that was interrupted" },
   },
-  help: "--limit N: the first N items, in file order.  --contextual: contextual calibration beside it.  --out: records, report and plots.",
   async run(session, flags, rest) {
     const tasks = [...list(flags, "task"), ...rest];
     if (tasks.length === 0) throw new ActError("usage", "Name at least one task with --task, for instance sst2.");
@@ -27,10 +31,10 @@ export const evaluate: Command = {
     const params = {
       tasks,
       ...dataFlag(flags),
-      shots: number(flags, "shots", { min: 0, max: 64, whole: true }) ?? 0,
-      seeds: count(flags, "seeds") ?? 5,
-      limit: count(flags, "limit"),
-      split: choice(flags, "split", ["test", "train"]),
+      shots: number(flags, "shots") ?? 0,
+      seeds: number(flags, "seeds") ?? 5,
+      limit: number(flags, "limit"),
+      split: choice(flags, "split", SplitSchema),
       contextual: flags.contextual === true,
       ...(out !== undefined && { out: path.resolve(out) }),
       resume: flags.resume === true,

@@ -1,5 +1,7 @@
+import * as v from "valibot";
 import { ActError } from "../../protocol/errors.js";
-import { count, list, text } from "../arguments.js";
+import { infillFields } from "../../protocol/requests/generate.js";
+import { list, number, text } from "../arguments.js";
 import type { Command } from "../command.js";
 import { generationOutcome, samplingFlags, samplingOf } from "../generation.js";
 import { readText } from "../prompt.js";
@@ -8,14 +10,19 @@ export const infill: Command = {
   does: "fill in the middle, as the editor does",
   usage: "--prefix FILE [--suffix FILE] [--path NAME] [--context-file FILE…]",
   flags: {
-    prefix: { type: "string" },
-    suffix: { type: "string" },
-    path: { type: "string" },
-    "context-file": { type: "string", multiple: true },
-    "max-prompt-tokens": { type: "string" },
+    prefix: { value: "FILE", does: "the text before the gap" },
+    suffix: { value: "FILE", does: "the text after it" },
+    path: { value: "NAME", does: "name of the file, as the model sees it" },
+    "context-file": { value: "FILE", does: "a file that goes before, the last one nearest", many: true },
+    "max-prompt-tokens": {
+      value: "N",
+      does: "most tokens of the prompt",
+      schema: v.unwrap(infillFields.maxPromptTokens),
+      default: "what fits",
+    },
     ...samplingFlags,
+    "max-tokens": { ...samplingFlags["max-tokens"], default: "64" },
   },
-  help: "--path is the file's name as the model sees it; context files go before it, the last one nearest.",
   async run(session, flags) {
     const prefixFile = text(flags, "prefix");
     const suffixFile = text(flags, "suffix");
@@ -29,7 +36,7 @@ export const infill: Command = {
       suffix,
       path: text(flags, "path"),
       context,
-      maxPromptTokens: count(flags, "max-prompt-tokens"),
+      maxPromptTokens: number(flags, "max-prompt-tokens"),
       ...samplingOf(flags),
     };
     const model = await session.load({ sequences: 1 });

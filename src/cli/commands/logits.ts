@@ -9,7 +9,7 @@ const SHOWN = 10;
 export const logits: Command = {
   does: "logits after a prompt that is evaluated as one segment",
   usage: "--tokens FILE.json | --prompt TEXT | --prompt-file F [--forced FILE.json|1,2,3] [--heads SET]",
-  flags: { ...promptFlags, forced: { type: "string" } },
+  flags: { ...promptFlags, forced: { value: "IDS", does: "tokens fed one by one afterwards: 1,2,3 or a JSON file" } },
   help: "--ubatch N smaller than the prompt evaluates it in ubatches of N, the statistics running on.\n--forced: tokens fed one by one afterwards; `decode` then holds the state after each.",
   async run(session, flags) {
     const prompt = await promptOf(flags);

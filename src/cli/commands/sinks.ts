@@ -22,7 +22,7 @@ const BUSIEST = 8;
 export const sinks: Command = {
   does: "where the heads of a prompt look: column means and sinks",
   usage: "--prompt TEXT | --prompt-file F | --tokens FILE.json [--out map.png|svg|csv|json|html] [--heads SET]",
-  flags: { ...promptFlags, out: { type: "string" } },
+  flags: { ...promptFlags, out: { value: "FILE", does: "write the map there: .png, .svg, .csv, .json or .html" } },
   help: "Means are over the rows that see a key, before calibration. With --heads, the next tokens are shown with and without.",
   async run(session, flags) {
     const prompt = await promptOf(flags);

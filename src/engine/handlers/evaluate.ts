@@ -8,6 +8,7 @@ import type { Calibration } from "../../protocol/calibration.js";
 import type { EvaluateParams, EvaluateResult } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import type { Call } from "../../protocol/rpc.js";
+import { version } from "../../protocol/version.js";
 import { writeFileAtomic } from "../../store/atomic.js";
 import { loadTask } from "../../store/data.js";
 import { Journal } from "../../store/journal.js";
@@ -16,7 +17,6 @@ import type { Turn } from "../queue.js";
 import type { Model } from "../run/model.js";
 import { SetBatch } from "../run/set-batch.js";
 import { contentFreeItems, labelTokens } from "../search/task-items.js";
-import { version } from "../version.js";
 
 export const evaluate: Handler<"evaluate"> = async (engine, params, call) => {
   return await engine.queue.run("evaluate", "background", call.signal, async (turn) => await run(engine, params, call, turn));

@@ -6,12 +6,12 @@ import type { Calibration } from "../../protocol/calibration.js";
 import type { ChatMessage, MtBenchParams } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import type { Call } from "../../protocol/rpc.js";
+import { version } from "../../protocol/version.js";
 import { storeError, writeFileAtomic } from "../../store/atomic.js";
 import { loadMtBench } from "../../store/data.js";
 import type { Engine, Handler } from "../engine.js";
 import type { Turn } from "../queue.js";
 import { generate } from "../run/generate.js";
-import { version } from "../version.js";
 
 /** Answers without and, where a head set is given, with it. A run that was interrupted goes on with the questions that have no answer yet. */
 export const mtBench: Handler<"mtBench"> = async (engine, params, call) => {
