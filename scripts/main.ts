@@ -6,9 +6,11 @@ import { bench } from "./commands/bench.js";
 import { runChecks } from "./commands/check.js";
 import { docs } from "./commands/docs.js";
 import { runPackage } from "./commands/package.js";
+import { release } from "./commands/release.js";
 import { setUp } from "./commands/set-up.js";
 import { start } from "./commands/start.js";
 import { test } from "./commands/test.js";
+import { watch } from "./commands/watch.js";
 import { openWorkbench } from "./commands/workbench.js";
 import { type BuildContext, buildContext } from "./context.js";
 import { ensureDefaultModel } from "./fetch/model.js";
@@ -33,6 +35,8 @@ const COMMANDS: Record<string, Command> = {
   package: { does: "a VSIX for this platform, for all its CPUs [--this-cpu: quicker, for this one]", run: runPackage },
   bench: { does: "measure NAME (test/bench/NAME.ts) and print the figures", run: bench },
   workbench: { does: "open the extension in VS Code, or in a served workbench where there is none [FOLDER]", run: openWorkbench },
+  watch: { does: "set up, then write the bundles whenever a source changes (F5 in VS Code starts it)", run: watch },
+  release: { does: "VERSION: put the entries of changes/ into CHANGELOG.md and set the version", run: release },
   docs: { does: "write docs/act.md from the tables of the command line", run: docs },
   native: { does: "build and install the native engine [--gpu vulkan|cuda|metal] [--portable] [--reference]", run: native },
 };

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
-import { type BuildOptions, build } from "esbuild";
+import { type BuildOptions, build, context as esbuildContext } from "esbuild";
 import { ActError } from "../../src/protocol/errors.js";
 import { writeFileAtomic } from "../../src/store/atomic.js";
 import type { BuildContext } from "../context.js";
@@ -57,6 +57,25 @@ export async function bundleProduct(context: BuildContext, only?: string[]): Pro
     for (const file of outputFiles)
       if ((await fs.readFile(file.path, "utf8").catch(() => null)) !== file.text) await writeFileAtomic(file.path, file.contents);
   }
+}
+
+/** Writes dist whenever a source changes. @returns ends it */
+export async function watchProduct({ root }: BuildContext): Promise<() => Promise<void>> {
+  const define = await defines(root);
+  const contexts = await Promise.all(
+    (await productBundles(root)).map(({ entry, out, options }) =>
+      esbuildContext({
+        ...options,
+        define,
+        absWorkingDir: root,
+        entryPoints: [entry],
+        outfile: path.join(root, "dist", out),
+        logLevel: "info",
+      }),
+    ),
+  );
+  await Promise.all(contexts.map((one) => one.watch()));
+  return async () => void (await Promise.all(contexts.map((one) => one.dispose())));
 }
 
 /**
