@@ -15,7 +15,8 @@ import { openWorkbench } from "./commands/workbench.js";
 import { type BuildContext, buildContext } from "./context.js";
 import { ensureDefaultModel } from "./fetch/model.js";
 import { bundleProduct } from "./lib/bundle.js";
-import { ensureNative, type Gpu, setUpNative, setUpReference } from "./native/native.js";
+import type { Gpu } from "./native/key.js";
+import { ensureNative, setUpNative, setUpReference } from "./native/native.js";
 
 interface Command {
   does: string;

@@ -8,9 +8,12 @@ import { createVSIX } from "@vscode/vsce";
 import { ActError } from "../../src/protocol/errors.js";
 import { withLock } from "../../src/store/lock.mjs";
 import type { BuildContext } from "../context.js";
-import { bundleProduct } from "../lib/bundle.js";
+import { bundledPackages, bundleProduct } from "../lib/bundle.js";
 import { exec } from "../lib/exec.js";
-import { ensureNative, type Flavour, installNative, type NativeBuild } from "../native/native.js";
+import { billOfMaterials, llamaComponents, notices, npmComponents } from "../lib/licences.js";
+import type { Flavour } from "../native/key.js";
+import { ensureNative, installNative, type NativeBuild } from "../native/native.js";
+import { patchedSources } from "../native/tree.js";
 
 /** Largest package with the CPU engine, in bytes. */
 export const MAX_BYTES = 60e6;
@@ -50,8 +53,11 @@ async function pack(context: BuildContext, flavour: Exclude<Flavour, "reference"
 
   // The engine finds its packages beside itself: under dist they belong to the extension's own files, whatever vsce thinks of node_modules.
   const packages = path.join(stage, "dist", "node_modules");
-  for (const folder of await closure(context.root, "node-llama-cpp")) await copyPackage(context.root, folder, packages);
+  const engineFolders = await closure(context.root, "node-llama-cpp");
+  for (const folder of engineFolders) await copyPackage(context.root, folder, packages);
   await installNative(engine, path.join(packages, "node-llama-cpp"));
+
+  await writeLicences(context, stage, engineFolders);
 
   await assertLoads(packages);
 
@@ -84,6 +90,18 @@ async function manifest(context: BuildContext): Promise<Record<string, unknown>>
   } = JSON.parse(await fs.readFile(path.join(context.root, "package.json"), "utf8")) as Record<string, unknown>;
   void [scripts, devDependencies, dependencies, bin];
   return kept;
+}
+
+/** THIRD-PARTY-NOTICES.txt and sbom.json: of the npm packages in bundles and beside the engine, and of llama.cpp. */
+async function writeLicences(context: BuildContext, stage: string, engineFolders: readonly string[]): Promise<void> {
+  const llama = JSON.parse(await fs.readFile(path.join(context.nodeLlamaCpp, "llama", "llama.cpp.info.json"), "utf8"));
+  const components = [
+    ...(await llamaComponents(await patchedSources(context), llama.tag)),
+    ...(await npmComponents(context.root, [...engineFolders, ...(await bundledPackages(context))])),
+  ];
+  const product = JSON.parse(await fs.readFile(path.join(context.root, "package.json"), "utf8"));
+  await fs.writeFile(path.join(stage, "THIRD-PARTY-NOTICES.txt"), notices(components));
+  await fs.writeFile(path.join(stage, "sbom.json"), `${JSON.stringify(billOfMaterials(product, components), null, 2)}\n`);
 }
 
 /** Icons and walkthrough pictures; those of the README are shown from the repository. */
@@ -147,6 +165,8 @@ async function assertContents(file: string, size: number, target: string, flavou
   const names = await list(file);
   const needed = [
     /^extension\/package\.json$/,
+    /^extension\/THIRD-PARTY-NOTICES\.txt$/,
+    /^extension\/sbom\.json$/,
     /^extension\/dist\/host\.cjs$/,
     /^extension\/dist\/engine\.mjs$/,
     /^extension\/dist\/webview\/chat\.js$/,

@@ -6,7 +6,8 @@ import type { BuildContext } from "../context.js";
 import { ensureDefaultModel } from "../fetch/model.js";
 import { bundleProduct } from "../lib/bundle.js";
 import { exec, isOnPath } from "../lib/exec.js";
-import { type Gpu, setUpNative } from "../native/native.js";
+import type { Gpu } from "../native/key.js";
+import { setUpNative } from "../native/native.js";
 
 /** Engine, default model and bundles; what is there already is not done again. @returns the default model's path */
 export async function setUp(context: BuildContext): Promise<string> {

@@ -59,6 +59,28 @@ export async function bundleProduct(context: BuildContext, only?: string[]): Pro
   }
 }
 
+/** Folders of the npm packages whose code is inside the bundles, relative to the root. */
+export async function bundledPackages({ root }: BuildContext): Promise<Set<string>> {
+  const define = await defines(root);
+  const folders = new Set<string>();
+  for (const { entry, out, options } of await productBundles(root)) {
+    const { metafile } = await build({
+      ...options,
+      define,
+      absWorkingDir: root,
+      entryPoints: [entry],
+      outfile: path.join(root, "dist", out),
+      write: false,
+      metafile: true,
+    });
+    for (const input of Object.keys(metafile.inputs)) {
+      const folder = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0];
+      if (folder) folders.add(folder);
+    }
+  }
+  return folders;
+}
+
 /** Writes dist whenever a source changes. @returns ends it */
 export async function watchProduct({ root }: BuildContext): Promise<() => Promise<void>> {
   const define = await defines(root);

@@ -1,5 +1,6 @@
 import fs from "node:fs/promises";
 import path from "node:path";
+import process from "node:process";
 
 const LEFT_OUT = new Set(["node_modules", "dist", ".cache", ".git", "test-results"]);
 
@@ -16,4 +17,14 @@ export async function listFiles(root: string, folders: string[]): Promise<string
   };
   for (const folder of folders) await walk(folder);
   return found.sort();
+}
+
+/** Copies a folder so that it appears complete or not at all. */
+export async function copyInto(from: string, to: string, more: Record<string, string>): Promise<void> {
+  const draft = `${to}.${process.pid}.tmp`;
+  await fs.rm(draft, { recursive: true, force: true });
+  await fs.cp(from, draft, { recursive: true });
+  for (const [file, text] of Object.entries(more)) await fs.writeFile(path.join(draft, file), text);
+  await fs.rm(to, { recursive: true, force: true });
+  await fs.rename(draft, to);
 }

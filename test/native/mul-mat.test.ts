@@ -7,7 +7,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { buildContext } from "../../scripts/context.js";
 import { exec, isOnPath } from "../../scripts/lib/exec.js";
-import { patchedSources } from "../../scripts/native/native.js";
+import { patchedSources } from "../../scripts/native/tree.js";
 
 const context = buildContext(process.cwd());
 const missing =

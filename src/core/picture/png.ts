@@ -1,7 +1,8 @@
 /**
- * Indexed PNG without compression. Written here because it must run with neither Node's zlib nor a canvas: the same bytes leave the
- * panel and the command, and an SVG can carry its raster inside.
+ * Indexed PNG. The container is written here because no small library writes palettes; fflate compresses, because neither Node's zlib nor a
+ * canvas is everywhere: the same bytes leave the panel and the command, and an SVG can carry its raster inside.
  */
+import { zlibSync } from "fflate";
 import type { Palette } from "./colour.js";
 
 /** One byte per pixel, row-major, each an index into `palette` (at most 256 colours). */
@@ -13,8 +14,6 @@ export interface IndexedRaster {
 }
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
-/** Longest block of stored (uncompressed) deflate data. */
-const STORED_MAX = 65535;
 
 /** @throws RangeError where width x height is not the number of pixels. */
 export function encodePng({ width, height, pixels, palette }: IndexedRaster): Uint8Array {
@@ -30,7 +29,7 @@ export function encodePng({ width, height, pixels, palette }: IndexedRaster): Ui
     Uint8Array.from(SIGNATURE),
     chunk("IHDR", header),
     chunk("PLTE", Uint8Array.from(palette.flat())),
-    chunk("IDAT", storedZlib(scanlines(width, height, pixels))),
+    chunk("IDAT", zlibSync(scanlines(width, height, pixels))),
     chunk("IEND", new Uint8Array(0)),
   ]);
 }
@@ -67,21 +66,6 @@ function scanlines(width: number, height: number, pixels: Uint8Array): Uint8Arra
   return lines;
 }
 
-function storedZlib(data: Uint8Array): Uint8Array {
-  const blocks = Math.max(1, Math.ceil(data.length / STORED_MAX));
-  const out = new Uint8Array(2 + blocks * 5 + data.length + 4);
-  out.set([0x78, 0x01]);
-  let at = 2;
-  for (let block = 0; block < blocks; block++) {
-    const part = data.subarray(block * STORED_MAX, (block + 1) * STORED_MAX);
-    out.set([block === blocks - 1 ? 1 : 0, part.length & 255, part.length >> 8, ~part.length & 255, (~part.length >> 8) & 255], at);
-    out.set(part, at + 5);
-    at += 5 + part.length;
-  }
-  new DataView(out.buffer).setUint32(at, adler32(data));
-  return out;
-}
-
 function chunk(type: string, data: Uint8Array): Uint8Array {
   const out = new Uint8Array(12 + data.length);
   const view = new DataView(out.buffer);
@@ -102,16 +86,6 @@ function crc32(bytes: Uint8Array): number {
   let crc = 0xffffffff;
   for (const byte of bytes) crc = (CRC_TABLE[(crc ^ byte) & 255] as number) ^ (crc >>> 8);
   return (crc ^ 0xffffffff) >>> 0;
-}
-
-function adler32(bytes: Uint8Array): number {
-  let low = 1;
-  let high = 0;
-  for (const byte of bytes) {
-    low = (low + byte) % 65521;
-    high = (high + low) % 65521;
-  }
-  return high * 65536 + low;
 }
 
 function join(parts: Uint8Array[]): Uint8Array {

@@ -7,7 +7,7 @@ import type { BuildContext } from "../../../scripts/context.js";
 import { findPython } from "../../../scripts/fetch/model.js";
 import { exec } from "../../../scripts/lib/exec.js";
 import { Progress } from "../../../scripts/lib/progress.js";
-import { patchedSources } from "../../../scripts/native/native.js";
+import { patchedSources } from "../../../scripts/native/tree.js";
 import { ActError } from "../../../src/protocol/errors.js";
 import { withLock } from "../../../src/store/lock.mjs";
 import { includes } from "./on-cpu-build.js";

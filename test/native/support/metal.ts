@@ -4,7 +4,7 @@ import path from "node:path";
 import process from "node:process";
 import type { BuildContext } from "../../../scripts/context.js";
 import { exec } from "../../../scripts/lib/exec.js";
-import { patchedSources } from "../../../scripts/native/native.js";
+import { patchedSources } from "../../../scripts/native/tree.js";
 import { includes } from "./on-cpu-build.js";
 
 /**

@@ -4,7 +4,7 @@ import path from "node:path";
 import process from "node:process";
 import type { BuildContext } from "../../../scripts/context.js";
 import { exec } from "../../../scripts/lib/exec.js";
-import { patchedSources } from "../../../scripts/native/native.js";
+import { patchedSources } from "../../../scripts/native/tree.js";
 
 /** What belongs to the program beside test/native/KIND/run-on-cpu.cpp: files in ggml/src/ggml-KIND, and flags. */
 const HOST = {

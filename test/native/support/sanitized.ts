@@ -8,9 +8,12 @@ import path from "node:path";
 import process from "node:process";
 import type { BuildContext } from "../../../scripts/context.js";
 import { exec } from "../../../scripts/lib/exec.js";
+import { copyInto } from "../../../scripts/lib/files.js";
 import { Progress } from "../../../scripts/lib/progress.js";
-import { compilerCache, copyInto, keyParts, prepareTree, withBuildLock } from "../../../scripts/native/native.js";
+import { compilerCache } from "../../../scripts/native/compile.js";
+import { keyParts } from "../../../scripts/native/key.js";
 import { readPatchList } from "../../../scripts/native/patches.js";
+import { prepareTree, withBuildLock } from "../../../scripts/native/tree.js";
 
 const ADDON = "act-op.node";
 
