@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { text as readAll } from "node:stream/consumers";
 import type { PromptParams } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
+import { readTextFile, UnreadableFile } from "../store/text-file.js";
 import { type Flags, text } from "./arguments.js";
 import type { FlagTable } from "./flags.js";
 
@@ -32,23 +32,10 @@ export async function textPromptOf(flags: Flags): Promise<string> {
 /** @throws ActError `usage` naming the file. */
 export async function readText(file: string): Promise<string> {
   if (file === "-") return await readAll(process.stdin);
-  try {
-    return decode(await readFile(file), file);
-  } catch (error) {
-    if (error instanceof ActError) throw error;
-    const { code } = error as NodeJS.ErrnoException;
-    throw new ActError("usage", code === "ENOENT" ? `The file ${file} does not exist.` : `The file ${file} cannot be read (${code}).`);
-  }
-}
-
-/** UTF-8, or what its byte order mark says. The mark itself is no text. */
-function decode(bytes: Buffer, file: string): string {
-  const encoding = bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : bytes[0] === 0xfe && bytes[1] === 0xff ? "utf-16be" : "utf-8";
-  try {
-    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
-  } catch {
-    throw new ActError("usage", `The file ${file} is not ${encoding.toUpperCase()} text; save it as UTF-8.`);
-  }
+  return await readTextFile(file, { strict: true }).catch((error: unknown) => {
+    if (!(error instanceof UnreadableFile)) throw error;
+    throw new ActError("usage", `The file ${file} cannot be read: ${error.message}.`, { cause: error });
+  });
 }
 
 /** A JSON array of token ids. The engine checks them against the vocabulary. */

@@ -1,8 +1,7 @@
-import { readFile } from "node:fs/promises";
 import * as path from "node:path";
-import ignore, { type Ignore } from "ignore";
 import * as vscode from "vscode";
 import { isSecretPath } from "../core/completion/extent.js";
+import { IgnoreRules } from "../store/workspace/ignore-rules.js";
 import type { Pauses } from "./completions/pauses.js";
 
 /**
@@ -10,7 +9,8 @@ import type { Pauses } from "./completions/pauses.js";
  * workspace folders unless the user opened it himself.
  */
 export class Privacy implements vscode.Disposable {
-  private readonly rules = new Map<string, Promise<Ignore | null>>();
+  /** Folder of the workspace -> its ignore files. */
+  private readonly rules = new Map<string, IgnoreRules>();
   private readonly watcher: vscode.FileSystemWatcher;
 
   constructor(private readonly pauses: Pauses) {
@@ -37,29 +37,13 @@ export class Privacy implements vscode.Disposable {
   private async isIgnored(uri: vscode.Uri): Promise<boolean> {
     const folder = vscode.workspace.getWorkspaceFolder(uri);
     if (!folder || uri.scheme !== "file") return false;
-    const root = folder.uri.fsPath;
-    const inside = path.relative(root, uri.fsPath).split(path.sep);
-    if (inside[0] === "" || inside[0] === "..") return false;
-    // The rules of every folder on the way down, as git reads them: the deepest that says something decides.
-    let ignored = false;
-    for (let depth = 0; depth < inside.length; depth++) {
-      const rules = await this.rulesOf(path.join(root, ...inside.slice(0, depth)));
-      const verdict = rules?.test(inside.slice(depth).join("/"));
-      if (verdict?.ignored) ignored = true;
-      else if (verdict?.unignored) ignored = false;
-    }
-    return ignored || inside.includes(".git");
-  }
-
-  private rulesOf(folder: string): Promise<Ignore | null> {
-    let rules = this.rules.get(folder);
+    const inside = path.relative(folder.uri.fsPath, uri.fsPath).split(path.sep).join("/");
+    if (inside === "" || inside.startsWith("../")) return false;
+    let rules = this.rules.get(folder.uri.fsPath);
     if (!rules) {
-      rules = readFile(path.join(folder, ".gitignore"), "utf8").then(
-        (text) => ignore().add(text),
-        () => null,
-      );
-      this.rules.set(folder, rules);
+      rules = new IgnoreRules(folder.uri.fsPath);
+      this.rules.set(folder.uri.fsPath, rules);
     }
-    return rules;
+    return await rules.ignores(inside);
   }
 }

@@ -7,6 +7,7 @@ import { type Item, parseItems, type Task } from "../core/tasks/task.js";
 import { ActError } from "../protocol/errors.js";
 import { cacheFolder } from "./cache-folder.js";
 import { fetchHubData } from "./hub-data.js";
+import { readTextFile } from "./text-file.js";
 
 export interface TaskData {
   task: Task;
@@ -58,7 +59,7 @@ async function readSplit(task: Task, folder: string, split: "train" | "test"): P
 
 async function readText(file: string, what: string): Promise<string> {
   try {
-    return await fs.readFile(file, "utf8");
+    return await readTextFile(file);
   } catch (error) {
     throw new ActError("data", `${what}: ${(error as Error).message}.`, { cause: error });
   }

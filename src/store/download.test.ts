@@ -5,6 +5,7 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { after, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { temporaryFolder } from "../../test/fixtures/temporary.js";
 import type { ActError, ErrorCode } from "../protocol/errors.js";
 import { type DownloadOptions, discardDownload, download } from "./download.js";
@@ -23,6 +24,7 @@ interface Behaviour {
   stallAfter?: number;
   redirect?: string;
   hideLength?: boolean;
+  gzip?: boolean;
 }
 
 const servers: http.Server[] = [];
@@ -44,9 +46,10 @@ async function serve(behaviour: Behaviour) {
     const fits = etag !== null && request.headers["if-range"] === etag;
     const start = ranges && fits ? Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0) : 0;
     if (start >= content.length) return void response.writeHead(416, { "content-range": `bytes */${content.length}` }).end();
-    const body = content.subarray(start);
+    const body = behaviour.gzip ? gzipSync(content) : content.subarray(start);
     const headers: http.OutgoingHttpHeaders = behaviour.hideLength ? {} : { "content-length": body.length };
     if (etag) headers.etag = etag;
+    if (behaviour.gzip) headers["content-encoding"] = "gzip";
     if (start > 0) headers["content-range"] = `bytes ${start}-${content.length - 1}/${content.length}`;
     response.writeHead(start > 0 ? 206 : 200, headers);
     const cut = behaviour.cut?.shift();
@@ -187,6 +190,62 @@ test("a redirect is followed, but not to an unsafe address", async () => {
   behaviour.redirect = undefined;
   await assert.rejects(download({ ...quick, url: "http://example.invalid/x", file: target() }), failsWith("download", /only https/));
   await assert.rejects(download({ ...quick, url: "file:///etc/passwd", file: target() }), failsWith("download", /only https/));
+});
+
+test("every address of a redirect is checked before anything is sent there", async (t) => {
+  const { url, behaviour } = await serve({ redirect: "http://example.invalid/plain" });
+  await assert.rejects(download({ ...quick, url: `${url}/file`, file: target() }), failsWith("download", /only https/));
+  behaviour.redirect = "/file";
+  await assert.rejects(download({ ...quick, url: `${url}/file`, file: target() }), failsWith("download", /more than 10 times/));
+
+  // A stand-in for the connection, since tests send nothing off this machine.
+  const asked: string[] = [];
+  let location = "";
+  t.mock.method(globalThis, "fetch", async (address: string) => {
+    asked.push(address);
+    return new Response(null, { status: 302, headers: { location } });
+  });
+  const places = [
+    "https://10.1.2.3/x",
+    "https://192.168.0.1/x",
+    "https://169.254.169.254/latest",
+    "https://localhost/x",
+    "https://[::1]/x",
+    "https://[fd00::1]/x",
+    "https://[::ffff:7f00:1]/x",
+    "https://printer.local/x",
+    "http://127.0.0.1:1/x",
+  ];
+  for (location of places)
+    await assert.rejects(
+      download({ ...quick, url: "https://example.invalid/f", file: target() }),
+      failsWith("download", /private network/),
+      location,
+    );
+  for (location of ["http://example.invalid/x", "file:///etc/passwd", "ftp://example.invalid/x", "https://%"])
+    await assert.rejects(
+      download({ ...quick, url: "https://example.invalid/f", file: target() }),
+      failsWith("download", /only https|not an address/),
+      location,
+    );
+  assert.deepEqual(new Set(asked), new Set(["https://example.invalid/f"]));
+});
+
+test("a compressed answer: its length is not that of the file, the hash decides", async () => {
+  const { url } = await serve({ gzip: true });
+  const file = target();
+  await download({ ...quick, url: `${url}/file`, file });
+  await assertComplete(file);
+  const { url: again } = await serve({ gzip: true, cut: [5000] });
+  const second = target();
+  await download({ ...quick, url: `${again}/file`, file: second });
+  await assertComplete(second);
+  const { url: other } = await serve({ gzip: true, content: Buffer.alloc(1000, 7) });
+  await assert.rejects(download({ ...quick, url: `${other}/file`, file: target() }), failsWith("download", /arrived with sha256/));
+  await assert.rejects(
+    download({ ...quick, url: `${url}/file`, file: target(), maxBytes: 1000 }),
+    failsWith("download", /more than the 1000 bytes/),
+  );
 });
 
 test("a silent server is given up", async () => {

@@ -100,11 +100,10 @@ async function attemptDownload(options: DownloadOptions): Promise<{ bytes: numbe
     const headers: Record<string, string> = { "accept-encoding": "identity" };
     // Without a validator the server cannot say whether the rest still belongs to what is here: then from the start.
     if (received > 0 && state?.validator) Object.assign(headers, { range: `bytes=${received}-`, "if-range": state.validator });
-    const response = await fetch(url, { headers, signal: combined, redirect: "follow" }).catch((error: unknown) => {
-      if (signal?.aborted) throw error;
+    const response = await fetchChecked(url, { headers, signal: combined }).catch((error: unknown) => {
+      if (signal?.aborted || error instanceof ActError) throw error;
       throw stall.signal.aborted ? stalled() : new BrokenConnection(reasonOf(error));
     });
-    checkUrl(response.url);
     if (response.status === 416) {
       // The server's file is no longer than ours: either it was complete already, or it changed.
       await response.body?.cancel();
@@ -122,7 +121,9 @@ async function attemptDownload(options: DownloadOptions): Promise<{ bytes: numbe
     if (response.status === 206 && range?.start !== received)
       throw new ActError("download", `${url}: the server sent another part than was asked for.`);
     if (response.status !== 206) received = 0;
-    const length = Number(response.headers.get("content-length") ?? Number.NaN);
+    // fetch decodes an encoded body, so its length says nothing about what arrives: the hash decides.
+    const isEncoded = !["", "identity"].includes((response.headers.get("content-encoding") ?? "").trim().toLowerCase());
+    const length = isEncoded ? Number.NaN : Number(response.headers.get("content-length") ?? Number.NaN);
     const total = range?.total ?? (Number.isFinite(length) ? length : null);
     if (total !== null && total > maxBytes) {
       await response.body.cancel();
@@ -133,7 +134,8 @@ async function attemptDownload(options: DownloadOptions): Promise<{ bytes: numbe
 
     const hash = createHash("sha256");
     if (received > 0) await addToHash(hash, partFile(file));
-    const next: State = { url, validator: validatorOf(response.headers), totalBytes: total };
+    // A part of an encoded body is no part of the file.
+    const next: State = { url, validator: isEncoded ? null : validatorOf(response.headers), totalBytes: total };
     await writeFileAtomic(stateFile(file), JSON.stringify(next));
     const handle = await fs.open(partFile(file), received > 0 ? "a" : "w");
     const meter = speedometer();
@@ -187,8 +189,35 @@ async function finish(
   return { bytes, sha256 };
 }
 
-/** Only https, but for a server on this machine. */
-function checkUrl(text: string): void {
+const MOST_REDIRECTS = 10;
+
+/**
+ * fetch, with every address on the way checked before anything is sent to it.
+ * @throws ActError `download` for an address that is not allowed, or too many of them
+ */
+export async function fetchChecked(url: string, options: RequestInit): Promise<Response> {
+  let address = url;
+  for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
+    checkUrl(address, hop === 0 ? null : url);
+    const response = await fetch(address, { ...options, redirect: "manual" });
+    const location = response.headers.get("location");
+    if (![301, 302, 303, 307, 308].includes(response.status) || location === null) return response;
+    await response.body?.cancel();
+    if (!URL.canParse(location, address)) throw new ActError("download", `${address} leads to "${location}", which is not an address.`);
+    address = new URL(location, address).href;
+  }
+  throw new ActError("download", `${url} leads from one address to the next more than ${MOST_REDIRECTS} times.`);
+}
+
+/** Names and addresses of this machine and of private networks, which a server elsewhere has no reason to name. */
+const PRIVATE =
+  /^(localhost|.*\.(localhost|local|internal)|0\.|10\.|127\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|192\.168\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|\[(::1?|f[cde][0-9a-f]*:.*|::ffff:.*)\]$)/i;
+
+/**
+ * Only https, but for a server on this machine.
+ * @param from the address that a redirect began at; null for one that the user named
+ */
+function checkUrl(text: string, from: string | null = null): void {
   let url: URL;
   try {
     url = new URL(text);
@@ -198,6 +227,8 @@ function checkUrl(text: string): void {
   const local = ["127.0.0.1", "localhost", "[::1]"].includes(url.hostname);
   if (url.protocol !== "https:" && !(url.protocol === "http:" && local))
     throw new ActError("download", `${text} is not downloaded: only https addresses are.`);
+  if (from !== null && PRIVATE.test(url.hostname) && url.host !== new URL(from).host && !PRIVATE.test(new URL(from).hostname))
+    throw new ActError("download", `${from} leads to ${url.host}, an address of a private network; nothing is asked there.`);
 }
 
 function validatorOf(headers: Headers): string | null {

@@ -2,7 +2,7 @@ import path from "node:path";
 import { infillItems } from "../../core/search/workspace-items.js";
 import { PUBLISHED_SEARCH_SAMPLES } from "../../core/tasks/index.js";
 import { ActError } from "../../protocol/errors.js";
-import { sourceFiles } from "../../store/workspace.js";
+import { sourceFiles } from "../../store/workspace/source-files.js";
 import { infillTokens } from "../handlers/infill.js";
 import type { Turn } from "../queue.js";
 import type { Model } from "../run/model.js";
