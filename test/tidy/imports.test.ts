@@ -29,7 +29,12 @@ const TEST_SUPPORT: Record<string, (file: string) => boolean> = {
  * Floors inside src/core, lowest first: a subject sees the floors below its own and itself. Subjects on one floor do not see each other.
  * Files directly in src/core (the rule of calibration, secrets) are the lowest floor.
  */
-const CORE_FLOORS = [["numbers", "picture", "gguf"], ["tasks", "sinks", "completion", "conversation"], ["search"], ["evaluation"]];
+const CORE_FLOORS = [
+  ["numbers", "picture", "gguf"],
+  ["tasks", "rivals", "sinks", "completion", "conversation"],
+  ["search"],
+  ["evaluation"],
+];
 
 /** Packages that only these places may import. */
 const GUARDED: Record<string, (file: string) => boolean> = {

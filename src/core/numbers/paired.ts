@@ -5,7 +5,7 @@ import { integer, random } from "./random.js";
 export type Interval = [low: number, high: number];
 
 /** z of a two-sided interval at `level`. The library's probit is good to three digits only; Newton steps on its erf make it six. */
-function zOf(level: number): number {
+export function zOf(level: number): number {
   let z = Math.abs(probit((1 - level) / 2));
   for (let i = 0; i < 3; i++) z += (level - erf(z / Math.SQRT2)) / (Math.sqrt(2 / Math.PI) * Math.exp((-z * z) / 2));
   return z;

@@ -2,7 +2,7 @@ import { random } from "./random.js";
 
 const RESAMPLES = 2000;
 
-/** The p-quantile, linear between neighbours; NaN of nothing. */
+/** The p-quantile, linear between neighbours (simple-statistics' takes the nearest value); NaN of nothing. */
 export function quantile(values: readonly number[], p: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   const at = p * (sorted.length - 1);
