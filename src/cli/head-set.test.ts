@@ -74,7 +74,7 @@ test("another file of the same shape is used with a warning", async () => {
   assert.match(warnings.join(), /of the same shape/);
 });
 
-// What a file may hold is src/store/head-sets.test.ts's; here, that all of it comes through as exit code 2.
+// What a file may hold is in src/store/head-sets/head-sets.test.ts; here, that all of it comes through as exit code 2.
 test("bad sets are refused", async () => {
   await assert.rejects(resolve({ heads: "/nowhere.json" }), { code: "head-set", message: /\/nowhere.json does not exist/ });
   await assert.rejects(resolve({ heads: "nobody" }), {

@@ -8,7 +8,8 @@ import {
 } from "../protocol/calibration.js";
 import type { ModelInfo } from "../protocol/engine.js";
 import { ActError } from "../protocol/errors.js";
-import { checkHeadSet, findHeadSet } from "../store/head-sets.js";
+import { checkHeadSet } from "../store/head-sets/file.js";
+import { findHeadSet } from "../store/head-sets/published.js";
 import { choice, dataFolder, type Flags, number, text, threshold } from "./arguments.js";
 
 type Model = Pick<ModelInfo, "layers" | "heads" | "sha256" | "name">;

@@ -13,7 +13,7 @@ import { createLog } from "./log.js";
 import { registerMenu } from "./menu.js";
 import { Privacy } from "./privacy.js";
 import { ActiveHeadSet } from "./search/head-set.js";
-import { Calibration } from "./search/panel.js";
+import { SearchPanel } from "./search/panel.js";
 import type { Services } from "./services.js";
 import { Settings } from "./settings.js";
 import { SinkPanel } from "./sinks/panel.js";
@@ -49,7 +49,7 @@ export function activate(context: vscode.ExtensionContext): Services {
   keep(registerPauseCommands(settings));
   keep(registerMenu(engine, headSet, pauses, settings, log));
   keep(new SinkPanel(services));
-  keep(new Calibration(services));
+  keep(new SearchPanel(services));
   keep(createStatusBar(engine, headSet, pauses));
   services.activationMs = performance.now() - loading;
   log.debug(`Activated in ${services.activationMs.toFixed(1)} ms`);

@@ -1,12 +1,15 @@
 import * as vscode from "vscode";
+import { type CommandId, registerCommand } from "./commands.js";
 import type { Pauses } from "./completions/pauses.js";
 import type { Engine } from "./engine/engine.js";
 import type { ActiveHeadSet } from "./search/head-set.js";
 import type { Settings } from "./settings.js";
 import { describe } from "./status.js";
 
+const SETTINGS = "workbench.action.openSettings";
+
 interface Entry extends vscode.QuickPickItem {
-  command?: string;
+  command?: CommandId | typeof SETTINGS;
 }
 
 /** The status bar's menu, and the commands that need no room of their own. */
@@ -18,26 +21,26 @@ export function registerMenu(
   log: vscode.LogOutputChannel,
 ): vscode.Disposable {
   return vscode.Disposable.from(
-    vscode.commands.registerCommand("act.menu", async () => {
+    registerCommand("act.menu", async () => {
       const chosen = await vscode.window.showQuickPick(entries(engine, headSet, pauses), {
         title: `ACT: ${describe(engine.status)}`,
         placeHolder: engine.status.problem ?? undefined,
       });
       if (chosen?.command) await vscode.commands.executeCommand(chosen.command);
     }),
-    vscode.commands.registerCommand("act.restartEngine", () =>
+    registerCommand("act.restartEngine", () =>
       vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title: "ACT: restarting the engine" }, async () => {
         await engine.restart().catch((error: Error) => vscode.window.showErrorMessage(error.message));
       }),
     ),
-    vscode.commands.registerCommand("act.stopEngine", () => engine.stop()),
-    vscode.commands.registerCommand("act.toggleCalibration", async () => {
+    registerCommand("act.stopEngine", () => engine.stop()),
+    registerCommand("act.toggleCalibration", async () => {
       const unavailable = headSet.unavailable(engine.status.model);
       if (unavailable) return void vscode.window.showWarningMessage(unavailable);
       await settings.set("calibration", !headSet.enabled);
     }),
-    vscode.commands.registerCommand("act.showLog", () => log.show()),
-    vscode.commands.registerCommand("act.showWalkthrough", () =>
+    registerCommand("act.showLog", () => log.show()),
+    registerCommand("act.showWalkthrough", () =>
       vscode.commands.executeCommand("workbench.action.openWalkthrough", "act.act-vscode#start", false),
     ),
   );
@@ -46,7 +49,7 @@ export function registerMenu(
 function entries(engine: Engine, headSet: ActiveHeadSet, pauses: Pauses): Entry[] {
   const { model, phase } = engine.status;
   const paused = pauses.reason(vscode.window.activeTextEditor?.document);
-  const entry = (icon: string, label: string, command: string, description?: string): Entry => ({
+  const entry = (icon: string, label: string, command: CommandId | typeof SETTINGS, description?: string): Entry => ({
     label: `$(${icon}) ${label}`,
     command,
     description,
@@ -74,7 +77,7 @@ function entries(engine: Engine, headSet: ActiveHeadSet, pauses: Pauses): Entry[
     entry("debug-restart", "Restart Engine", "act.restartEngine"),
     ...(phase === "ready" ? [entry("debug-stop", "Stop Engine and Free Its Memory", "act.stopEngine")] : []),
     entry("output", "Show Log", "act.showLog"),
-    entry("settings-gear", "Settings", "workbench.action.openSettings"),
+    entry("settings-gear", "Settings", SETTINGS),
     entry("book", "Get Started", "act.showWalkthrough"),
   ];
 }

@@ -84,14 +84,14 @@ export const CalibratePanelStateSchema = v.object({
 export type CalibratePanelState = v.InferOutput<typeof CalibratePanelStateSchema>;
 
 /** Host -> panel. */
-export const CalibratePanelDownSchema = v.variant("type", [
+export const CalibrateToViewSchema = v.variant("type", [
   v.object({ type: v.literal("state"), state: CalibratePanelStateSchema }),
   v.object({ type: v.literal("notice"), message: v.string() }),
 ]);
-export type CalibratePanelDown = v.InferOutput<typeof CalibratePanelDownSchema>;
+export type CalibrateToView = v.InferOutput<typeof CalibrateToViewSchema>;
 
 /** Panel -> host. */
-export const CalibratePanelUpSchema = v.variant("type", [
+export const CalibrateToHostSchema = v.variant("type", [
   v.object({ type: v.literal("ready") }),
   v.object({
     type: v.literal("start"),
@@ -111,4 +111,4 @@ export const CalibratePanelUpSchema = v.variant("type", [
   v.object({ type: v.literal("import") }),
   v.object({ type: v.literal("sinks") }),
 ]);
-export type CalibratePanelUp = v.InferOutput<typeof CalibratePanelUpSchema>;
+export type CalibrateToHost = v.InferOutput<typeof CalibrateToHostSchema>;

@@ -37,7 +37,7 @@ export const SinkPanelStateSchema = v.object({
 export type SinkPanelState = v.InferOutput<typeof SinkPanelStateSchema>;
 
 /** Host -> panel. */
-export const SinkPanelDownSchema = v.variant("type", [
+export const SinksToViewSchema = v.variant("type", [
   v.object({ type: v.literal("state"), state: SinkPanelStateSchema }),
   v.object({ type: v.literal("map"), map: SinkMapSchema }),
   v.object({ type: v.literal("matrix"), request: index, matrix: HeadMatrixSchema }),
@@ -45,12 +45,12 @@ export const SinkPanelDownSchema = v.variant("type", [
   /** What became of an export, in a sentence. */
   v.object({ type: v.literal("notice"), message: v.string() }),
 ]);
-export type SinkPanelDown = v.InferOutput<typeof SinkPanelDownSchema>;
+export type SinksToView = v.InferOutput<typeof SinksToViewSchema>;
 
 export const EXPORT_FORMATS = ["png", "svg", "csv", "json"] as const;
 
 /** Panel -> host. */
-export const SinkPanelUpSchema = v.variant("type", [
+export const SinksToHostSchema = v.variant("type", [
   /** First message, and after every reload: which map the panel still holds. */
   v.object({ type: v.literal("ready"), mapId: v.nullable(v.string()) }),
   v.object({ type: v.literal("open"), source: SinkSourceSchema }),
@@ -70,4 +70,4 @@ export const SinkPanelUpSchema = v.variant("type", [
   }),
   v.object({ type: v.literal("calibrate") }),
 ]);
-export type SinkPanelUp = v.InferOutput<typeof SinkPanelUpSchema>;
+export type SinksToHost = v.InferOutput<typeof SinksToHostSchema>;

@@ -50,3 +50,13 @@ test("native patches: listed, each with its reason above the first change, inser
     assert.ok(head.trim().length > 20, `${file} does not say its reason above its first change`);
   }
 });
+
+test("commands: package.json contributes those of the extension's table, no more and no fewer", () => {
+  const table = fs.readFileSync("src/host/commands.ts", "utf8");
+  const ids = [...table.slice(0, table.indexOf("as const")).matchAll(/"(act\.\w+)"/g)].map((match) => match[1]);
+  assert.ok(ids.length > 20);
+  const contributed = manifest.contributes.commands.map(({ command }: { command: string }) => command);
+  assert.deepEqual([...ids].sort(), [...contributed].sort());
+  const menus = Object.values(manifest.contributes.menus).flat() as { command?: string }[];
+  for (const { command } of menus) assert.ok(command === undefined || ids.includes(command), `${command} stands in a menu only`);
+});

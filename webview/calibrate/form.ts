@@ -1,11 +1,11 @@
-import type { CalibratePanelState, CalibratePanelUp } from "../../src/protocol/calibrate-panel.js";
+import type { CalibratePanelState, CalibrateToHost } from "../../src/protocol/calibrate-panel.js";
 import { button, checkbox, dropdown, setOptions, textField } from "../controls.js";
 import { h } from "../dom.js";
 import type { CalibrateNavigation } from "./navigation.js";
 import { measuredOn } from "./words.js";
 
 export interface FormOptions {
-  post(message: CalibratePanelUp): void;
+  post(message: CalibrateToHost): void;
   change(patch: Partial<CalibrateNavigation>): void;
 }
 

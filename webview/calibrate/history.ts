@@ -1,4 +1,4 @@
-import type { CalibratePanelUp, HeadSetEntry } from "../../src/protocol/calibrate-panel.js";
+import type { CalibrateToHost, HeadSetEntry } from "../../src/protocol/calibrate-panel.js";
 import { button, checkbox, setChecked } from "../controls.js";
 import { h, reconcile } from "../dom.js";
 import { gain } from "./words.js";
@@ -11,7 +11,7 @@ export class History {
   readonly #empty = h("p", { class: "quiet" }, "No head set yet. A search ends with one, or import a file.");
 
   constructor(
-    private readonly post: (message: CalibratePanelUp) => void,
+    private readonly post: (message: CalibrateToHost) => void,
     private readonly onShow: (id: string) => void,
   ) {
     this.element = h(

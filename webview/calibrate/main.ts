@@ -1,9 +1,9 @@
 import "./calibrate.css";
-import { CalibratePanelDownSchema, CalibratePanelUpSchema } from "../../src/protocol/calibrate-panel.js";
+import { CalibrateToHostSchema, CalibrateToViewSchema } from "../../src/protocol/calibrate-panel.js";
 import { connect } from "../bridge.js";
 import { CalibrateNavigationSchema, START } from "./navigation.js";
 import { CalibrateView } from "./view.js";
 
-const schemas = { fromHost: CalibratePanelDownSchema, toHost: CalibratePanelUpSchema, navigation: CalibrateNavigationSchema };
+const schemas = { fromHost: CalibrateToViewSchema, toHost: CalibrateToHostSchema, navigation: CalibrateNavigationSchema };
 const view: CalibrateView = new CalibrateView(connect(schemas, START, (message) => view.receive(message)));
 document.getElementById("root")?.append(view.element);

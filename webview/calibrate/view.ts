@@ -1,4 +1,4 @@
-import type { CalibratePanelDown, CalibratePanelState, CalibratePanelUp } from "../../src/protocol/calibrate-panel.js";
+import type { CalibratePanelState, CalibrateToHost, CalibrateToView } from "../../src/protocol/calibrate-panel.js";
 import { progressRing } from "../controls.js";
 import { h } from "../dom.js";
 import { setText } from "../text.js";
@@ -11,7 +11,7 @@ import { Progress } from "./progress.js";
 import { Scores } from "./scores.js";
 
 export interface CalibratePort {
-  post(message: CalibratePanelUp): void;
+  post(message: CalibrateToHost): void;
   navigation: CalibrateNavigation;
 }
 
@@ -35,7 +35,7 @@ export class CalibrateView {
   #drawn = 0;
 
   constructor(private readonly port: CalibratePort) {
-    const post = (message: CalibratePanelUp) => port.post(message);
+    const post = (message: CalibrateToHost) => port.post(message);
     const change = (patch: Partial<CalibrateNavigation>) => {
       port.navigation = { ...port.navigation, ...patch };
       this.#draw();
@@ -69,7 +69,7 @@ export class CalibrateView {
     post({ type: "ready" });
   }
 
-  receive(message: CalibratePanelDown): void {
+  receive(message: CalibrateToView): void {
     if (message.type === "notice") {
       this.#notice.textContent = message.message;
       return;

@@ -1,6 +1,6 @@
 import { NOT_AN_EXPLANATION } from "../../src/core/sinks/values.js";
 import type { HeadMatrix, HeadMatrixParams, SinkMap } from "../../src/protocol/engine.js";
-import type { SinkPanelDown, SinkPanelState, SinkPanelUp } from "../../src/protocol/sink-panel.js";
+import type { SinkPanelState, SinksToHost, SinksToView } from "../../src/protocol/sink-panel.js";
 import { progressRing } from "../controls.js";
 import { h } from "../dom.js";
 import { TILE_SIDE, type TileWish } from "../paint/tiles.js";
@@ -18,7 +18,7 @@ import { Tokens } from "./tokens.js";
 
 /** What the view needs of its bridge. */
 export interface SinkPort {
-  post(message: SinkPanelUp): void;
+  post(message: SinksToHost): void;
   navigation: SinkNavigation;
 }
 
@@ -85,7 +85,7 @@ export class SinkView {
     port.post({ type: "ready", mapId: null });
   }
 
-  receive(message: SinkPanelDown): void {
+  receive(message: SinksToView): void {
     switch (message.type) {
       case "state":
         this.#state = message.state;

@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { freemem, totalmem } from "node:os";
 import type { LoadParams } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 
@@ -28,21 +26,6 @@ export function cacheBytes(shape: Shape, tokens: number, type: NonNullable<LoadP
 /** Bytes of the compute buffers of one context: activations of one ubatch, and logits for the outputs llama.cpp reserves. */
 export function computeBytes(shape: Shape, ubatch: number): number {
   return ubatch * 4 * (shape.vocabulary + 24 * shape.embedding);
-}
-
-/** Bytes this process may still take: the machine's free memory, or what its control group leaves. */
-export function availableBytes(): number {
-  const limit = process.constrainedMemory?.() ?? 0;
-  const free = freemem();
-  return limit > 0 && limit < totalmem() ? Math.min(free, limit - controlGroupUse()) : free;
-}
-
-function controlGroupUse(): number {
-  try {
-    return Number(readFileSync("/sys/fs/cgroup/memory.current", "utf8"));
-  } catch {
-    return process.memoryUsage.rss();
-  }
 }
 
 /**

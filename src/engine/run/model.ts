@@ -1,9 +1,10 @@
 import { type Calibration, eligibleHeads } from "../../protocol/calibration.js";
 import type { ChatMessage, LoadParams, ModelInfo, PromptParams, ToolDefinition } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
+import { availableMemory } from "../../store/free-memory.js";
 import { checkCalibration, checkTokens } from "../check.js";
 import { renderChat } from "../handlers/chat-prompt.js";
-import { availableBytes, cacheBytes, computeBytes, fitContext, type Shape } from "../native/memory.js";
+import { cacheBytes, computeBytes, fitContext, type Shape } from "../native/memory.js";
 import type { Backend, NativeContext, NativeModel } from "../native/native.js";
 import { Sequence } from "./sequence.js";
 
@@ -73,7 +74,7 @@ export class Model {
         ? 0
         : cacheBytes(shape, contextSize * sequences, cacheType) + computeBytes(shape, Math.min(interactiveUbatch, contextSize));
     // On a GPU the weights and the cache live there; llama.cpp itself decides how many layers fit.
-    const available = backend.name === "cpu" ? availableBytes() : Number.POSITIVE_INFINITY;
+    const available = backend.name === "cpu" ? availableMemory() : Number.POSITIVE_INFINITY;
     const contextSize = fitContext(params.contextSize, trainContext, (size) => file.bytes + contextNeed(size) + CONTEXT_SLACK, available);
 
     const native = await backend.loadModel(params.path, params.gpuLayers, onProgress, signal);
@@ -285,7 +286,7 @@ export class Model {
     const need =
       cacheBytes(this.shape, wanted.contextSize * wanted.sequences, wanted.cacheType) +
       computeBytes(this.shape, Math.min(wanted.ubatch, DEFAULT_SEGMENT));
-    if (this.info.backend === "cpu" && need > availableBytes())
+    if (this.info.backend === "cpu" && need > availableMemory())
       throw new ActError(
         "model-memory",
         `A segment of ${wanted.ubatch} tokens in ${wanted.sequences} sequences needs about ${Math.ceil(need / 2 ** 20)} MiB more than is free. Use a shorter prompt or fewer sequences.`,

@@ -1,6 +1,7 @@
 import * as vscode from "vscode";
 import type { FilterName } from "../../core/completion/postprocess.js";
 import type { Timings } from "../../protocol/engine.js";
+import { registerCommand } from "../commands.js";
 
 /** One request for a suggestion, from key press to what became of it. Times in milliseconds. */
 export interface RecordEntry {
@@ -45,8 +46,8 @@ export class CompletionRecord implements vscode.TextDocumentContentProvider, vsc
   constructor(private readonly now: () => string | null) {
     this.registrations = vscode.Disposable.from(
       vscode.workspace.registerTextDocumentContentProvider(SCHEME, this),
-      vscode.commands.registerCommand("act.whyNothing", () => this.show()),
-      vscode.commands.registerCommand("act.copyRecord", async () => {
+      registerCommand("act.whyNothing", () => this.show()),
+      registerCommand("act.copyRecord", async () => {
         await vscode.env.clipboard.writeText(JSON.stringify(this.entries, null, 2));
         vscode.window.setStatusBarMessage(`ACT: ${this.entries.length} requests copied as JSON`, 3000);
       }),

@@ -5,6 +5,7 @@ import type { EngineEvents, EngineMethod, LoadParams, ModelInfo } from "../../pr
 import { ActError, toActError } from "../../protocol/errors.js";
 import type { Params, RequestOptions, Result } from "../../protocol/rpc.js";
 import { KNOWN_MODELS } from "../../store/models.js";
+import { runCommand } from "../commands.js";
 import type { Log } from "../log.js";
 import type { Settings } from "../settings.js";
 import { checkMemory, EngineRegistry } from "./memory.js";
@@ -200,8 +201,8 @@ export class Engine implements vscode.Disposable {
   private offerRestart(reason: string): void {
     const [restart, choose] = ["Restart Engine", "Choose Another Model"];
     void vscode.window.showErrorMessage(reason, restart, choose).then((answer) => {
-      if (answer === restart) void vscode.commands.executeCommand("act.restartEngine");
-      if (answer === choose) void vscode.commands.executeCommand("act.chooseModel");
+      if (answer === restart) void runCommand("act.restartEngine");
+      if (answer === choose) void runCommand("act.chooseModel");
     });
   }
 

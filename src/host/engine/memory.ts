@@ -1,9 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { freemem, totalmem } from "node:os";
 import { join } from "node:path";
 import * as v from "valibot";
 import { ActError } from "../../protocol/errors.js";
+import { availableMemory } from "../../store/free-memory.js";
 
 const EntrySchema = v.object({ pid: v.number(), model: v.string(), bytes: v.number() });
 type Entry = v.InferOutput<typeof EntrySchema>;
@@ -48,12 +48,6 @@ export class EngineRegistry {
       }
     });
   }
-}
-
-/** Memory that a program may take now, in bytes. `freemem` alone counts the file cache as taken on some systems. */
-export function availableMemory(): number {
-  const { availableMemory } = process as { availableMemory?: () => number };
-  return Math.min(totalmem(), Math.max(freemem(), availableMemory?.call(process) ?? 0));
 }
 
 /**

@@ -3,12 +3,13 @@ import * as path from "node:path";
 import * as vscode from "vscode";
 import { toActError } from "../../protocol/errors.js";
 import { discardDownload } from "../../store/download.js";
+import { availableMemory } from "../../store/free-memory.js";
 import { downloadModel, isDownloaded, KNOWN_MODELS, type KnownModel, knownModel, modelPath } from "../../store/models.js";
 import { releaseFromQuarantine } from "../../store/quarantine.js";
+import { registerCommand } from "../commands.js";
 import type { Log } from "../log.js";
 import type { Settings } from "../settings.js";
 import type { Engine } from "./engine.js";
-import { availableMemory } from "./memory.js";
 
 const UNFINISHED = "unfinishedDownload";
 
@@ -25,13 +26,12 @@ export class Models implements vscode.Disposable {
     private readonly engine: Engine,
     private readonly log: Log,
   ) {
-    const command = (name: string, run: (...args: never[]) => unknown) => vscode.commands.registerCommand(name, run);
     this.registrations = vscode.Disposable.from(
-      command("act.chooseModel", () => this.choose()),
-      command("act.openModelFile", () => this.openFile()),
-      command("act.pauseDownload", () => this.end(false)),
-      command("act.cancelDownload", () => this.end(true)),
-      command("act.resumeDownload", () => this.resume()),
+      registerCommand("act.chooseModel", () => this.choose()),
+      registerCommand("act.openModelFile", () => this.openFile()),
+      registerCommand("act.pauseDownload", () => this.end(false)),
+      registerCommand("act.cancelDownload", () => this.end(true)),
+      registerCommand("act.resumeDownload", () => this.resume()),
       settings.onDidChange(["model.path"], () => this.tellContext()),
     );
     this.tellContext();

@@ -1,47 +1,33 @@
 import * as path from "node:path";
-import * as v from "valibot";
 import * as vscode from "vscode";
 import { type Calibration, DEFAULT_THRESHOLD, type Head, type Threshold } from "../../protocol/calibration.js";
-import type { ChatMessage, HeadMatrix, HeadMatrixParams, SinkMap, SinksParams } from "../../protocol/engine.js";
+import type { HeadMatrix, HeadMatrixParams, SinkMap } from "../../protocol/engine.js";
 import { ActError, toActError } from "../../protocol/errors.js";
 import {
-  type SinkPanelDown,
-  SinkPanelDownSchema,
   type SinkPanelState,
-  type SinkPanelUp,
-  SinkPanelUpSchema,
   type SinkSource,
+  type SinksToHost,
+  SinksToHostSchema,
+  type SinksToView,
+  SinksToViewSchema,
 } from "../../protocol/sink-panel.js";
-import { shownPath } from "../completions/pauses.js";
+import { registerCommand, runCommand } from "../commands.js";
 import type { Services } from "../services.js";
 import { type Connection, connectWebview } from "../webview.js";
-import { SinkDecorations, type SourceText } from "./decorations.js";
+import { SinkDecorations } from "./decorations.js";
+import { type Prompt, SinkPrompts } from "./prompts.js";
 
 const VIEW_TYPE = "act.sinks";
-
-/** What the engine is asked for, and where the prompt came from. */
-interface Prompt {
-  label: string;
-  params: Omit<SinksParams, "calibration" | "threshold">;
-  calibrated: boolean;
-  origin: SourceText | null;
-}
-
-/** What the chat hands over with its link: the messages of one of its prompts. */
-const ChatPromptSchema = v.object({
-  messages: v.pipe(v.array(v.looseObject({ role: v.string(), content: v.string() })), v.minLength(1)),
-  act: v.boolean(),
-});
 
 /** The sink panel's host: finds the prompt, asks the engine once for its map, and for heads on request; the newest request wins. */
 export class SinkPanel implements vscode.Disposable {
   private panel: vscode.WebviewPanel | null = null;
-  private connection: (Connection<SinkPanelDown> & vscode.Disposable) | null = null;
+  private connection: (Connection<SinksToView> & vscode.Disposable) | null = null;
   private readonly decorations = new SinkDecorations();
+  private readonly prompts: SinkPrompts;
   private state: SinkPanelState;
   private map: SinkMap | null = null;
   private prompt: Prompt | null = null;
-  private chatPrompt: Prompt | null = null;
   private calibration: Calibration | null = null;
   /** The engine's handle for the prompt; the panel's own (`map.id`) outlives a restart of the engine. */
   private engineId = "";
@@ -52,12 +38,13 @@ export class SinkPanel implements vscode.Disposable {
   private readonly listening: vscode.Disposable;
 
   constructor(private readonly services: Services) {
+    this.prompts = new SinkPrompts(services);
     this.state = this.fresh();
     this.listening = vscode.Disposable.from(
       this.decorations,
-      vscode.commands.registerCommand("act.showSinks", (argument: unknown) => this.open(argument)),
-      vscode.commands.registerCommand("act.showSinksOfSelection", () => this.show({ kind: "selection" })),
-      vscode.commands.registerCommand("act.toggleSinkDecorations", () => this.toggleDecorations()),
+      registerCommand("act.showSinks", (argument: unknown) => this.open(argument)),
+      registerCommand("act.showSinksOfSelection", () => this.show({ kind: "selection" })),
+      registerCommand("act.toggleSinkDecorations", () => this.toggleDecorations()),
       vscode.window.registerWebviewPanelSerializer(VIEW_TYPE, {
         deserializeWebviewPanel: async (panel) => this.adopt(panel),
       }),
@@ -78,23 +65,14 @@ export class SinkPanel implements vscode.Disposable {
   }
 
   private async open(argument: unknown): Promise<void> {
-    const chat = v.safeParse(ChatPromptSchema, argument);
-    if (chat.success) {
-      this.chatPrompt = {
-        label: "Chat prompt",
-        params: { messages: chat.output.messages as ChatMessage[] },
-        calibrated: chat.output.act,
-        origin: null,
-      };
-      return await this.show({ kind: "chat" });
-    }
-    const { completion, chat: chatted, selection } = this.available();
+    if (this.prompts.takeChat(argument)) return await this.show({ kind: "chat" });
+    const { completion, chat, selection } = this.prompts.available();
     if (this.map && this.panel) {
       this.reveal();
       return;
     }
     if (completion) return await this.show({ kind: "completion" });
-    if (chatted) return await this.show({ kind: "chat" });
+    if (chat) return await this.show({ kind: "chat" });
     if (selection) return await this.show({ kind: "selection" });
     this.reveal();
     this.set({
@@ -114,7 +92,7 @@ export class SinkPanel implements vscode.Disposable {
     this.map = null;
     this.set({ phase: "working", message: "Reading the prompt…", label: "", source, mapId: null, decorations: false });
     try {
-      const prompt = this.promptOf(source);
+      const prompt = this.prompts.of(source);
       this.prompt = prompt;
       this.set({ label: prompt.label });
       const model = await this.services.engine.model(signal);
@@ -156,7 +134,7 @@ export class SinkPanel implements vscode.Disposable {
     );
   }
 
-  private async receive(message: SinkPanelUp): Promise<void> {
+  private async receive(message: SinksToHost): Promise<void> {
     switch (message.type) {
       case "ready":
         this.push();
@@ -175,7 +153,7 @@ export class SinkPanel implements vscode.Disposable {
       case "export":
         return await this.export(message.format, message.name, message.bytes);
       case "calibrate":
-        await vscode.commands.executeCommand("act.calibrate");
+        await runCommand("act.calibrate");
     }
   }
 
@@ -201,48 +179,6 @@ export class SinkPanel implements vscode.Disposable {
   private async askMatrix(params: HeadMatrixParams, signal: AbortSignal): Promise<HeadMatrix> {
     if (!this.map || params.id !== this.map.id) throw new ActError("internal", "The panel shows another prompt by now.");
     return await this.services.engine.request("headMatrix", { ...params, id: this.engineId }, { signal });
-  }
-
-  private promptOf(source: SinkSource): Prompt {
-    const { completions, chat, record } = this.services;
-    switch (source.kind) {
-      case "completion": {
-        const last = completions.lastPrompt;
-        if (!last)
-          throw new ActError("usage", "There is no completion yet. Type in a file until a ghost text appears, or choose another prompt.");
-        const entry = [...record.all].reverse().find(({ file }) => file === last.path);
-        const { calibration, ...infill } = last;
-        return {
-          label: `Last completion in ${last.path ?? "the editor"}${entry ? `, line ${entry.line + 1}` : ""}`,
-          params: { infill },
-          calibrated: calibration !== null,
-          origin: originOfPrefix(last.path, last.prefix),
-        };
-      }
-      case "chat": {
-        if (this.chatPrompt) return this.chatPrompt;
-        const messages = chat.lastPrompt();
-        if (!messages) throw new ActError("usage", "The chat has no turn yet. Ask it something, or choose another prompt.");
-        return { label: "Last chat turn", params: { messages }, calibrated: true, origin: null };
-      }
-      case "selection": {
-        const editor = vscode.window.activeTextEditor ?? vscode.window.visibleTextEditors.find(({ selection }) => !selection.isEmpty);
-        if (!editor || editor.selection.isEmpty)
-          throw new ActError("usage", "Nothing is selected. Select some text in an editor, or choose another prompt.");
-        const { document, selection } = editor;
-        const text = document.getText(selection);
-        const file = vscode.workspace.asRelativePath(document.uri);
-        return {
-          label: `Selection in ${file}, lines ${selection.start.line + 1} to ${selection.end.line + 1}`,
-          params: { prompt: text },
-          calibrated: true,
-          origin: { document: document.uri, offset: document.offsetAt(selection.start), text },
-        };
-      }
-      case "typed":
-        if (source.text === "") throw new ActError("usage", "The prompt is empty. Type one, or choose another.");
-        return { label: "Typed prompt", params: { prompt: source.text }, calibrated: true, origin: null };
-    }
   }
 
   private async toggleDecorations(): Promise<void> {
@@ -308,8 +244,8 @@ export class SinkPanel implements vscode.Disposable {
       extension: this.services.context.extensionUri,
       view: "sinks",
       title: "Attention Sinks",
-      fromView: SinkPanelUpSchema,
-      toView: SinkPanelDownSchema,
+      fromView: SinksToHostSchema,
+      toView: SinksToViewSchema,
       log: this.services.log,
       onMessage: (message) => this.receive(message),
     });
@@ -330,7 +266,7 @@ export class SinkPanel implements vscode.Disposable {
   }
 
   private push(): void {
-    this.state = { ...this.state, available: this.available() };
+    this.state = { ...this.state, available: this.prompts.available() };
     this.connection?.push({ type: "state", state: this.state });
   }
 
@@ -340,14 +276,6 @@ export class SinkPanel implements vscode.Disposable {
 
   private notice(message: string): void {
     this.connection?.push({ type: "notice", message });
-  }
-
-  private available(): SinkPanelState["available"] {
-    return {
-      completion: this.services.completions.lastPrompt !== null,
-      chat: this.chatPrompt !== null || this.services.chat.lastPrompt() !== null,
-      selection: vscode.window.visibleTextEditors.some(({ selection }) => !selection.isEmpty),
-    };
   }
 
   private threshold(): Threshold {
@@ -374,12 +302,4 @@ export class SinkPanel implements vscode.Disposable {
       decorations: false,
     };
   }
-}
-
-/** The open document that a completion's prefix stands in, up to the cursor. */
-function originOfPrefix(file: string | undefined, prefix: string): SourceText | null {
-  if (file === undefined || prefix === "") return null;
-  const document = vscode.workspace.textDocuments.find(({ uri }) => shownPath(uri) === file);
-  const offset = document?.getText().indexOf(prefix) ?? -1;
-  return document && offset >= 0 ? { document: document.uri, offset, text: prefix } : null;
 }
