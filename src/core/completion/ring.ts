@@ -1,3 +1,5 @@
+import { secretsIn } from "../secrets.js";
+
 /** A piece of another file that may help at the cursor. */
 export interface Chunk {
   path: string;
@@ -14,9 +16,11 @@ interface Kept extends Chunk {
 const LINES = 40;
 const OVERLAP = 10;
 
-/** Cuts a text into pieces of about forty lines that overlap a little, at blank lines where one is near. */
+/** Cuts a text into pieces of about forty lines that overlap a little, at blank lines where one is near. A piece that holds a secret is left out. */
 export function chunksOf(path: string, text: string): Chunk[] {
-  const lines = text.split(/\r\n|\r|\n/);
+  const unified = text.replace(/\r\n?/g, "\n");
+  const secret = secretsIn(unified).map(({ start, end }) => [lineAt(unified, start), lineAt(unified, end)] as const);
+  const lines = unified.split("\n");
   const chunks: Chunk[] = [];
   for (let from = 0; from < lines.length; ) {
     let to = Math.min(lines.length, from + LINES);
@@ -25,11 +29,18 @@ export function chunksOf(path: string, text: string): Chunk[] {
       if (blank >= 0) to = to - OVERLAP + blank + 1;
     }
     const piece = lines.slice(from, to).join("\n").trimEnd();
-    if (piece.trim() !== "") chunks.push({ path, text: piece, line: from });
+    const open = !secret.some(([first, last]) => first < to && last >= from);
+    if (piece.trim() !== "" && open) chunks.push({ path, text: piece, line: from });
     if (to >= lines.length) break;
     from = to;
   }
   return chunks;
+}
+
+function lineAt(text: string, offset: number): number {
+  let line = 0;
+  for (let at = text.indexOf("\n"); at >= 0 && at < offset; at = text.indexOf("\n", at + 1)) line++;
+  return line;
 }
 
 /** Identifiers of three letters or more, split at case changes too: `readFile` shares a word with `fileReader`. */

@@ -1,5 +1,6 @@
 /** Fill-in-the-middle items cut from a user's own sources: which files may be used, and where they are cut. Pure: the texts come from outside. */
 import { choose, derivedSeed, integer, type Random, random } from "../numbers/random.js";
+import { hasSecret, isSecretPath } from "../secrets.js";
 
 export interface SourceFile {
   /** Relative to the workspace, with forward slashes. */
@@ -23,22 +24,19 @@ const FOREIGN =
   /(^|\/)(node_modules|vendor|third[_-]?party|external|dist|build|out|target|__pycache__|\.venv|venv|generated|gen|migrations)\//i;
 const GENERATED_NAME = /(\.min\.|\.bundle\.|\.generated\.|\.g\.|_pb2\.|\.pb\.|\.designer\.|-lock\.|\.lock$)/i;
 const GENERATED_TEXT = /@generated|do not (edit|modify)|auto-?generated|generated (by|from|automatically)|code generated/i;
-const SECRET_NAME = /(^|\/)(\.env|id_[rd]sa|.*\.(pem|key|p12|pfx|keystore)$|.*(credential|secret|password|passwd)[^/]*$)/i;
-const SECRET_TEXT =
-  /-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}|\bxox[abprs]-[A-Za-z0-9-]{10,}|\bsk-[A-Za-z0-9_-]{20,}|\bAIza[0-9A-Za-z_-]{35}\b|(api[_-]?key|secret|token|passw(or)?d)["']?\s*[:=]\s*["'][^"'\s]{12,}["']/i;
 /** Longer files are rarely written by hand. */
 export const MOST_BYTES = 200_000;
 const MOST_LINE = 400;
 
 /** Whether a path may hold the user's own source, before it is read. */
 export function isSourcePath(path: string): boolean {
-  return SOURCE.test(path) && !FOREIGN.test(path) && !GENERATED_NAME.test(path) && !SECRET_NAME.test(path);
+  return SOURCE.test(path) && !FOREIGN.test(path) && !GENERATED_NAME.test(path) && !isSecretPath(path);
 }
 
 /** Whether a text may be used: written by hand, without secrets, of ordinary size. */
 export function isSourceText(text: string): boolean {
   if (text.length > MOST_BYTES || text.includes("\0")) return false;
-  if (GENERATED_TEXT.test(text.slice(0, 2000)) || SECRET_TEXT.test(text)) return false;
+  if (GENERATED_TEXT.test(text.slice(0, 2000)) || hasSecret(text)) return false;
   return text.split("\n").every((line) => line.length <= MOST_LINE);
 }
 

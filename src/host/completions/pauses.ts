@@ -1,6 +1,6 @@
 import * as path from "node:path";
 import * as vscode from "vscode";
-import { isSecretPath } from "../../core/completion/extent.js";
+import { isSecretPath } from "../../core/secrets.js";
 import type { Settings } from "../settings.js";
 import { onBattery } from "./battery.js";
 
