@@ -49,7 +49,7 @@ AI|za{a 35}
 ya|29.{a 68}
 GOC|SPX-{a 28}
 np|m_{a 36}
-//registry.npmjs.org/:_auth|Token={a 36}
+//packages.example.org/:_auth|Token={a 36}
 py|pi-AgEIcHlwaS5vcmc{a 100}
 ruby|gems_{hex 48}
 S|G.{a 22}.{a 43}
