@@ -117,8 +117,28 @@ test("a load that crashes the engine names its file, and the file is not loaded 
   make({ quarantine: async (path, reason) => void crashed.push(`${path}: ${reason}`) });
   await client.request("load", { path: "good.gguf" });
   await assert.rejects(client.request("load", { path: "crash.gguf" }), { code: "engine-gone" });
-  assert.deepEqual(crashed, ["crash.gguf: the engine process was ended by SIGABRT"]);
+  assert.deepEqual(crashed, ["crash.gguf: while it was loaded, the engine process was ended by SIGABRT"]);
+  assert.equal((await client.request("complete", prompt("model"))).text, "good.gguf", "the model that worked is back");
+});
+
+test("a file that crashes the engine twice in a row in use is put on the list, and not loaded again", async () => {
+  const crashed: string[] = [];
+  make({ quarantine: async (path, reason) => void crashed.push(`${path}: ${reason}`) });
+  await client.request("load", { path: "weak.gguf" });
+  await assert.rejects(client.request("complete", prompt("abort")), { code: "engine-gone" });
+  assert.equal((await client.request("complete", prompt("model"))).text, "weak.gguf", "once can be anything");
+  for (let crash = 0; crash < 2; crash++) await assert.rejects(client.request("complete", prompt("abort")), { code: "engine-gone" });
+  assert.deepEqual(crashed, ["weak.gguf: twice in a row while it was used; the engine process was ended by SIGABRT"]);
   assert.equal((await client.request("complete", prompt("model"))).text, "null");
+});
+
+test("an engine that is killed from outside accuses no file", async () => {
+  const crashed: string[] = [];
+  make({ quarantine: async (path) => void crashed.push(path), backoffMs: [20, 20, 20, 20] });
+  await client.request("load", { path: "good.gguf" });
+  for (let crash = 0; crash < 3; crash++) await assert.rejects(client.request("complete", prompt("kill")), { code: "engine-gone" });
+  assert.deepEqual(crashed, []);
+  assert.equal((await client.request("complete", prompt("model"))).text, "good.gguf");
 });
 
 test("another backend starts another process", async () => {

@@ -24,9 +24,9 @@ export interface EngineClientOptions {
   onLog?(level: EngineEvents["log"]["level"], text: string): void;
   onState?(state: EngineState): void;
   onHeartbeat?(beat: EngineEvents["heartbeat"]): void;
-  /** Told of a file whose load crashed the engine. */
+  /** Told of a file whose load, or whose use twice in a row, crashed the engine. */
   onLoadCrash?(path: string): void;
-  /** Notes a file whose load crashed the engine, so that it is not tried again. Default: the store's quarantine. */
+  /** Notes such a file, so that it is not tried again. Default: the store's quarantine. */
   quarantine?(path: string, reason: string): Promise<void>;
   /** A heartbeat comes every 500 ms; without one for this long the engine is called hung. */
   hangMs?: number;
@@ -67,6 +67,8 @@ export class EngineClient {
   private child: ChildProcess | null = null;
   private current: EngineState = { kind: "down" };
   private crashes = 0;
+  /** Crashes in a row while the model was in use. The second one puts its file on the list of those that crash. */
+  private crashesInUse = 0;
   private startedAt = 0;
   private retry: NodeJS.Timeout | null = null;
   private disposed = false;
@@ -94,7 +96,10 @@ export class EngineClient {
     const { caller } = await this.start();
     const result = await caller.request(method, params, options);
     // An answer to real work says that this engine is sound again.
-    if (method !== "handshake") this.crashes = 0;
+    if (method !== "handshake") {
+      this.crashes = 0;
+      this.crashesInUse = 0;
+    }
     if (method === "unload") this.lastLoad = null;
     return result;
   }
@@ -123,9 +128,17 @@ export class EngineClient {
     } catch (error) {
       if (!(error instanceof ActError && error.code === "other-backend")) throw error;
       // Two llama.cpp binaries do not go together in one process.
+      const before = this.lastLoad;
       this.lastLoad = null;
       this.stop("The engine was restarted for another backend.");
-      return await this.loadOnce(params, options);
+      try {
+        return await this.loadOnce(params, options);
+      } catch (failure) {
+        // The next request finds the model that worked, in a process of its backend.
+        this.lastLoad = before;
+        this.stop("The engine was restarted for the model from before.");
+        throw failure;
+      }
     }
   }
 
@@ -240,10 +253,17 @@ export class EngineClient {
     this.options.onLog?.("error", `The engine process ${what}.${stderr.trim() === "" ? "" : `\n${stderr.trim()}`}`);
     const { loading } = this;
     this.loading = null;
+    const ownFault = !STOPPED_FROM_OUTSIDE.test(what);
     if (loading) {
-      this.lastLoad = null;
+      // The model from before, if it is another one, comes back with the next start.
+      if (this.lastLoad?.path === loading.path) this.lastLoad = null;
       this.options.onLoadCrash?.(loading.path);
-      if (!STOPPED_FROM_OUTSIDE.test(what)) this.quarantine(loading.path, `the engine process ${what}`);
+      if (ownFault) this.quarantine(loading.path, `while it was loaded, the engine process ${what}`);
+    } else if (this.lastLoad && ownFault && ++this.crashesInUse >= 2) {
+      this.quarantine(this.lastLoad.path, `twice in a row while it was used; the engine process ${what}`);
+      this.options.onLoadCrash?.(this.lastLoad.path);
+      this.lastLoad = null;
+      this.crashesInUse = 0;
     }
     if (Date.now() - this.startedAt > STABLE_MS) this.crashes = 0;
     const wait = (this.options.backoffMs ?? [100, 500])[this.crashes];

@@ -34,7 +34,7 @@ export function activate(context: vscode.ExtensionContext): Services {
   const engine = keep(new Engine(context, settings, log));
   const headSet = keep(new ActiveHeadSet(settings, log));
   const pauses = keep(new Pauses(settings));
-  const privacy = keep(new Privacy(pauses));
+  const privacy = new Privacy(pauses);
   const record = keep(new CompletionRecord(() => pauses.reason(vscode.window.activeTextEditor?.document) ?? engine.status.problem));
   const repository = keep(new RepositoryContext(privacy, log));
   const completions = new InlineCompletions(engine, settings, headSet, pauses, repository, record);

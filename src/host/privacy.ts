@@ -8,18 +8,8 @@ import type { Pauses } from "./completions/pauses.js";
  * Which files may enter a prompt: none that look like secrets, none that git ignores, none that the user listed, nothing outside the
  * workspace folders unless the user opened it himself.
  */
-export class Privacy implements vscode.Disposable {
-  /** Folder of the workspace -> its ignore files. */
-  private readonly rules = new Map<string, IgnoreRules>();
-  private readonly watcher: vscode.FileSystemWatcher;
-
-  constructor(private readonly pauses: Pauses) {
-    this.watcher = vscode.workspace.createFileSystemWatcher("**/.gitignore");
-    const forget = () => this.rules.clear();
-    this.watcher.onDidChange(forget);
-    this.watcher.onDidCreate(forget);
-    this.watcher.onDidDelete(forget);
-  }
+export class Privacy {
+  constructor(private readonly pauses: Pauses) {}
 
   /** Why a file must stay out, in a sentence; null where it may be read into a prompt. */
   async reason(uri: vscode.Uri): Promise<string | null> {
@@ -30,20 +20,12 @@ export class Privacy implements vscode.Disposable {
     return null;
   }
 
-  dispose(): void {
-    this.watcher.dispose();
-  }
-
   private async isIgnored(uri: vscode.Uri): Promise<boolean> {
     const folder = vscode.workspace.getWorkspaceFolder(uri);
     if (!folder || uri.scheme !== "file") return false;
     const inside = path.relative(folder.uri.fsPath, uri.fsPath).split(path.sep).join("/");
     if (inside === "" || inside.startsWith("../")) return false;
-    let rules = this.rules.get(folder.uri.fsPath);
-    if (!rules) {
-      rules = new IgnoreRules(folder.uri.fsPath);
-      this.rules.set(folder.uri.fsPath, rules);
-    }
-    return await rules.ignores(inside);
+    // Read anew each time: this is asked when a file is taken, not for each key, and an ignore file may have changed a moment ago.
+    return await new IgnoreRules(folder.uri.fsPath).ignores(inside);
   }
 }

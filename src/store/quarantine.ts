@@ -1,4 +1,4 @@
-// Model files whose load crashed the engine. A file stays listed until it changes (size or time), or is released by its user.
+// Model files that crashed the engine when they were loaded or used. A file stays listed until it changes (size or time), or is released by its user.
 import fs from "node:fs/promises";
 import path from "node:path";
 import * as v from "valibot";
@@ -27,7 +27,7 @@ export async function releaseFromQuarantine(file: string): Promise<void> {
   });
 }
 
-/** @throws ActError `model-file` when loading this very file crashed the engine before */
+/** @throws ActError `model-file` when this very file crashed the engine before */
 export async function assertNotQuarantined(file: string): Promise<void> {
   const entry = (await read())[path.resolve(file)];
   if (!entry) return;
@@ -35,7 +35,7 @@ export async function assertNotQuarantined(file: string): Promise<void> {
   if (entry.size !== size || entry.mtimeMs !== mtimeMs) return; // another file by now
   throw new ActError(
     "model-file",
-    `Loading ${file} crashed the engine before (${entry.reason}). It is not tried again until the file changes: download it again, choose another model, or remove its entry from ${listFile()}.`,
+    `${file} crashed the engine before (${entry.reason}). It is not tried again until the file changes: download it again, choose another model, or remove its entry from ${listFile()}.`,
   );
 }
 

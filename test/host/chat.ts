@@ -159,3 +159,14 @@ test("a wrong model file is a sentence, and the right one works after it", async
   });
   assert.ok((await engine.request("count", { text: "alive" })).tokens > 0);
 }, 60_000);
+
+test("trying a file that is no model leaves the chosen one in its place, loaded and in the settings", async () => {
+  const { engine, settings } = await services();
+  await engine.model();
+  const chosen = settings.get("model.path");
+  const editor = await openWith("tried.gguf", "GGUF but not really");
+  await assert.rejects(engine.tryModel(editor.document.uri.fsPath), /tried\.gguf/);
+  assert.equal(settings.get("model.path"), chosen);
+  assert.equal(engine.status.phase, "ready");
+  assert.ok((await engine.request("count", { text: "alive" })).tokens > 0);
+}, 60_000);

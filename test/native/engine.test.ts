@@ -260,7 +260,10 @@ test("a prompt longer than the segment is refused unless split is asked for, whi
   assert.ok(whole.logits.every((logit, id) => Math.abs(logit - (logits[id] ?? Number.NaN)) < 0.5));
 });
 
-test("bad model files are refused by name, and the engine goes on without a model until the next load", async () => {
+test("bad model files are refused by name, and the model that worked goes on", async () => {
+  const works = async (what: string) =>
+    assert.ok((await client.request("complete", { prompt: PROMPT, calibration: null, maxTokens: 2 })).tokens.length > 0, what);
+  await client.request("load", LOAD);
   const bad = path.join(folder, "bad.gguf");
   for (const [content, message] of [
     ["", /is empty/],
@@ -269,6 +272,7 @@ test("bad model files are refused by name, and the engine goes on without a mode
   ] as const) {
     await writeFile(bad, content);
     await assert.rejects(client.request("load", { ...LOAD, path: bad }), { code: "model-file", message });
+    await works(String(message));
   }
   await assert.rejects(client.request("load", { ...LOAD, path: path.join(folder, "none.gguf") }), {
     code: "model-file",
@@ -279,7 +283,11 @@ test("bad model files are refused by name, and the engine goes on without a mode
     code: "model-memory",
     message: /need about .* GiB, but only/,
   });
-  await client.request("load", LOAD);
+  await works("after a context that does not fit, which is found out only when the model before was let go");
+  const abort = new AbortController();
+  const cut = client.request("load", LOAD, { signal: abort.signal, onProgress: () => abort.abort() });
+  await cut.catch((error: unknown) => assert.equal((error as { code: string }).code, "cancelled"));
+  await works("after a load that was cancelled");
 });
 
 test("killed in the middle of a request: it says so, and the same model is back", async () => {

@@ -11,7 +11,8 @@ import { assertNotQuarantined } from "../../store/quarantine.js";
 export function readModelHeader(path: string): GgufHeader {
   let file: number;
   try {
-    file = fs.openSync(path, "r");
+    // Opening a pipe for reading would wait for a writer, and hold the engine meanwhile.
+    file = fs.openSync(path, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR")

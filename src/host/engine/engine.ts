@@ -108,6 +108,15 @@ export class Engine implements vscode.Disposable {
     return await raced(this.wanted.model, signal);
   }
 
+  /** Loads another model file. Where that fails, the chosen one stays, and the engine has it loaded again. */
+  async tryModel(file: string): Promise<ModelInfo> {
+    const params = this.loadParams(file);
+    const model = this.load(params, this.modelPath !== "");
+    const loaded = await model;
+    this.wanted = { key: JSON.stringify(params), model };
+    return loaded;
+  }
+
   async restart(): Promise<void> {
     this.failure = null;
     await this.client.restart();
@@ -131,8 +140,7 @@ export class Engine implements vscode.Disposable {
     this.changed.dispose();
   }
 
-  private loadParams(): LoadParams {
-    const file = this.modelPath;
+  private loadParams(file = this.modelPath): LoadParams {
     if (file === "") throw new ActError("model-file", 'No model is chosen yet. Run "ACT: Choose Model".');
     const threads = this.settings.get("model.threads");
     return {
@@ -143,7 +151,8 @@ export class Engine implements vscode.Disposable {
     };
   }
 
-  private async load(params: LoadParams): Promise<ModelInfo> {
+  /** @param isTrial a failure says nothing about the chosen model */
+  private async load(params: LoadParams, isTrial = false): Promise<ModelInfo> {
     this.failure = null;
     this.isLoading = true;
     this.fraction = 0;
@@ -165,7 +174,7 @@ export class Engine implements vscode.Disposable {
     } catch (error) {
       const failure = toActError(error);
       if (failure.code !== "cancelled") {
-        this.failure = failure.message;
+        if (!isTrial) this.failure = failure.message;
         this.log.error(failure.message);
       }
       throw failure;

@@ -94,22 +94,24 @@ export class Models implements vscode.Disposable {
     }
   }
 
-  /** Uses a model file from now on and loads it, so that the first answer comes quickly. */
+  /** Loads a model file and uses it from now on. A file that cannot be loaded leaves the model that was chosen in its place. */
   async use(file: string): Promise<void> {
     // A file that crashed the engine is not tried again by itself; being chosen is another matter.
     await releaseFromQuarantine(file);
-    await this.settings.set("model.path", file);
     try {
       await vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title: `ACT: loading ${path.basename(file)}` }, () =>
-        this.engine.model(),
+        this.engine.tryModel(file),
       );
+      await this.settings.set("model.path", file);
       vscode.window.setStatusBarMessage(`ACT: ${this.engine.modelName} is ready`, 5000);
     } catch (error) {
       const again = "Choose Another Model";
       const failure = toActError(error);
       if (failure.code === "cancelled") return;
       // Not waited for: the message may stay open as long as it likes.
-      void vscode.window.showErrorMessage(failure.message, again).then((answer) => {
+      const kept = this.engine.modelName;
+      const said = kept ? `${failure.message} ${kept} stays in use.` : failure.message;
+      void vscode.window.showErrorMessage(said, again).then((answer) => {
         if (answer === again) void this.choose();
       });
     }
