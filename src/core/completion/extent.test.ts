@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { CHARACTERS_PER_TOKEN, shares } from "./budget.js";
 import { AnswerCache } from "./cache.js";
 import { AdaptiveDebounce } from "./debounce.js";
 import { afterBlanks, extentAt, finishedAt, unsuitable, windowAround } from "./extent.js";
@@ -21,13 +22,32 @@ describe("the window around the cursor", () => {
       fc.property(fc.array(unit, { maxLength: 200 }), fc.nat(), fc.integer({ min: 1, max: 60 }), (parts, where, size) => {
         const text = parts.join("");
         const offset = parts.slice(0, parts.length ? where % parts.length : 0).join("").length;
-        const { prefix, suffix } = windowAround(text, offset, size, size, 16);
+        const { prefix, suffix } = windowAround(text, offset, size, size);
         assert.ok(text.slice(0, offset).replace(/\r\n?/g, "\n").endsWith(prefix));
         assert.ok(text.slice(offset).replace(/\r\n?/g, "\n").startsWith(suffix));
         assert.ok(wellFormed(prefix));
         assert.ok(wellFormed(suffix));
       }),
     );
+  });
+  it("is never empty where there is text: at every offset and budget most of what may be there is", () => {
+    const text = Array.from({ length: 300 }, (_, i) => `const v${i} = ${i};\n`).join("");
+    assert.ok(windowAround(text, 2000, 1536, 512).prefix.length > 1536 * 0.75);
+    for (const tokens of [128, 200, 512, 1024, 16_384]) {
+      for (let offset = 1; offset < text.length; offset += 7) {
+        const share = shares(tokens * CHARACTERS_PER_TOKEN, offset, text.length - offset);
+        const { prefix, suffix } = windowAround(text, offset, share.before, share.after);
+        assert.ok(prefix.length >= Math.min(offset, share.before * 0.75 - 20), `${prefix.length} before ${offset} of ${share.before}`);
+        assert.ok(suffix.length >= Math.min(text.length - offset, share.after / 2), `${suffix.length} after ${offset}`);
+        assert.ok(prefix.length + suffix.length <= tokens * CHARACTERS_PER_TOKEN);
+      }
+    }
+  });
+  it("cuts a line that is longer than the window", () => {
+    const text = `${"x".repeat(10_000)}\n${"y".repeat(10_000)}`;
+    const { prefix, suffix } = windowAround(text, 9_999, 1536, 512);
+    assert.ok(prefix.length > 1100, `${prefix.length}`);
+    assert.ok(suffix.length > 255, `${suffix.length}`);
   });
   it("keeps its start while the user types", () => {
     const line = "const value = compute(1);\n";

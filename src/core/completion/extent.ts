@@ -1,3 +1,4 @@
+import { cutStep, frontCut } from "./budget.js";
 import { indentOf, indentWidth, type LanguageRules } from "./language.js";
 
 /** `line`: the rest of this line; `block`: lines until the block that begins here is closed. */
@@ -10,20 +11,19 @@ export interface CursorText {
 }
 
 /**
- * The text around `offset`. Both ends are cut at line starts; the start moves in steps of `stride` characters, so that
- * it stays where it is while the user types and the engine can reuse what it has already read.
+ * The text around `offset`, at most `before` and `after` characters of it. Both ends are cut at line starts where one is near; the start moves
+ * in steps, so that it stays where it is while the user types and the engine can reuse what it has already read.
  */
-export function windowAround(text: string, offset: number, before: number, after: number, stride = 2048): CursorText {
-  let start = Math.max(0, offset - before);
+export function windowAround(text: string, offset: number, before: number, after: number): CursorText {
+  let start = frontCut(offset, before);
   if (start > 0) {
-    start = Math.min(offset, Math.ceil(start / stride) * stride);
-    const line = text.indexOf("\n", start);
-    start = line >= 0 && line < offset ? line + 1 : wholeCharacter(text, start);
+    const line = text.indexOf("\n", start - 1);
+    start = line >= 0 && line < Math.min(offset, start + cutStep(before)) ? line + 1 : wholeCharacter(text, start);
   }
   let end = Math.min(text.length, offset + after);
   if (end < text.length) {
     const line = text.lastIndexOf("\n", end);
-    end = line > offset ? line : wholeCharacter(text, end);
+    end = line >= offset + after / 2 ? line : wholeCharacter(text, end);
   }
   const unify = (part: string) => part.replace(/\r\n?/g, "\n");
   return { prefix: unify(text.slice(start, offset)), suffix: unify(text.slice(offset, end)) };

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { CUT_STEP, type InfillVocabulary, infillPrompt } from "./prompt.js";
+import { cutStep } from "./budget.js";
+import { type InfillVocabulary, infillPrompt } from "./prompt.js";
 
 /** One token per character, so that a prompt can be read back. */
 const tokenize = (text: string) => [...text].map((character) => character.codePointAt(0) ?? 0);
@@ -64,11 +65,29 @@ test("short of room: context goes first (least relevant first of all), then the 
 
 test("typing on moves the cut only every so many tokens, so the cache behind it stays", () => {
   const starts = new Set<string>();
-  for (let typed = 0; typed < CUT_STEP; typed++) {
+  const keys = cutStep(150);
+  for (let typed = 0; typed < keys; typed++) {
     const file = Array.from({ length: 400 }, (_, i) => String.fromCodePoint(0x4e00 + i)).join("") + "k".repeat(typed);
-    starts.add(text(infillPrompt({ prefix: file, suffix: "" }, fim, 203).tokens).slice(3, 4));
+    starts.add(text(infillPrompt({ prefix: file, suffix: "s".repeat(400) }, fim, 203).tokens).slice(3, 4));
   }
-  assert.ok(starts.size <= 2, `the cut moved ${starts.size} times in ${CUT_STEP} keys`);
+  assert.ok(starts.size <= 2, `the cut moved ${starts.size} times in ${keys} keys`);
+});
+
+test("a long path gives way to the text around the cursor", () => {
+  const tokens = infillPrompt({ prefix: "x = ", suffix: "", path: `${"long/".repeat(20)}a.py` }, fim, 40).tokens;
+  assert.equal(text(tokens), "<P>x = <S><M>");
+});
+
+test("the text around the cursor has its share at every budget", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 16, max: 3000 }), fc.nat(5000), fc.nat(5000), (budget, before, after) => {
+      const { tokens } = infillPrompt({ prefix: "p".repeat(before), suffix: "s".repeat(after) }, fim, budget);
+      const count = (letter: string) => tokens.filter((token) => token === letter.charCodeAt(0)).length;
+      const room = budget - 3;
+      assert.ok(count("p") >= Math.min(before, room * 0.75 * 0.75 - 1), `${count("p")} of ${before} before, budget ${budget}`);
+      assert.ok(count("s") >= Math.min(after, room * 0.25 - 1), `${count("s")} of ${after} after, budget ${budget}`);
+    }),
+  );
 });
 
 test("property: never over the budget, the end of the prefix and the start of the suffix always there, no half characters", () => {

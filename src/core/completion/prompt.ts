@@ -1,3 +1,5 @@
+import { frontCut, shares } from "./budget.js";
+
 /**
  * The prompt of a fill-in-the-middle request, as token lists. Pure: the tokenizer comes as functions.
  *
@@ -31,26 +33,24 @@ export interface InfillPrompt {
   dropped: number;
 }
 
-/** Of the tokens left for prefix and suffix, the part the prefix may take when both are long. */
-const PREFIX_SHARE = 0.75;
-/** Cuts are multiples of this many tokens (and of 8 times as many characters before tokenising). */
-export const CUT_STEP = 64;
 /** More characters a token than this are rare; text beyond is not even tokenised. */
-const CHARACTERS_PER_TOKEN = 8;
+const MOST_CHARACTERS_PER_TOKEN = 8;
 
 /** @param budget most tokens of the prompt, at least 16 */
 export function infillPrompt(source: InfillSource, vocabulary: InfillVocabulary, budget: number): InfillPrompt {
   const { tokenize, infill, fileSeparator } = vocabulary;
-  const header = fileSeparator !== null && source.path !== undefined ? [fileSeparator, ...tokenize(`${source.path}\n`)] : [];
+  const named = fileSeparator !== null && source.path !== undefined ? [fileSeparator, ...tokenize(`${source.path}\n`)] : [];
+  // A long path gives way to the text around the cursor.
+  const header = named.length <= budget / 4 ? named : [];
   const fixed = (vocabulary.bos === null ? 0 : 1) + header.length + (infill ? 3 : 0);
   const room = Math.max(1, budget - fixed);
 
-  const suffixAll = infill ? tokenize(head(source.suffix, room * CHARACTERS_PER_TOKEN)) : [];
-  const prefixAll = tokenize(tail(source.prefix, room * CHARACTERS_PER_TOKEN));
-  // What one side does not need, the other may have.
-  const suffixShare = Math.max(room - Math.floor(room * PREFIX_SHARE), room - prefixAll.length);
-  const suffix = suffixAll.slice(0, suffixShare);
-  const prefix = cutFront(prefixAll, room - suffix.length);
+  const most = room * MOST_CHARACTERS_PER_TOKEN;
+  const suffixAll = infill ? tokenize(wellFormed(source.suffix.slice(0, most))) : [];
+  const prefixAll = tokenize(wellFormed(source.prefix.slice(frontCut(source.prefix.length, most))));
+  const share = shares(room, prefixAll.length, suffixAll.length);
+  const suffix = suffixAll.slice(0, share.after);
+  const prefix = prefixAll.slice(frontCut(prefixAll.length, share.before));
 
   let left = room - prefix.length - suffix.length;
   const chunks: number[][] = [];
@@ -72,27 +72,6 @@ export function infillPrompt(source: InfillSource, vocabulary: InfillVocabulary,
 function chunkTokens({ path, text }: { path: string; text: string }, { tokenize, fileSeparator }: InfillVocabulary): number[] {
   const body = text.endsWith("\n") ? text : `${text}\n`;
   return fileSeparator === null ? tokenize(`${body}\n`) : [fileSeparator, ...tokenize(`${path}\n${body}`)];
-}
-
-/** The last tokens, at most `most`, with the cut at a multiple of the step. */
-function cutFront(tokens: number[], most: number): number[] {
-  if (tokens.length <= most) return tokens;
-  const over = tokens.length - most;
-  const cut = Math.ceil(over / CUT_STEP) * CUT_STEP;
-  return tokens.slice(cut < tokens.length ? cut : over);
-}
-
-/** The end of a text, from the start of a line, about `most` characters. */
-function tail(text: string, most: number): string {
-  if (text.length <= most) return text;
-  const step = CUT_STEP * CHARACTERS_PER_TOKEN;
-  const cut = Math.ceil((text.length - most) / step) * step;
-  const line = text.indexOf("\n", cut);
-  return wellFormed(line >= 0 && line < cut + step ? text.slice(line + 1) : text.slice(cut));
-}
-
-function head(text: string, most: number): string {
-  return wellFormed(text.slice(0, most));
 }
 
 /** A cut may fall between two surrogates; half a character is dropped rather than sent. */

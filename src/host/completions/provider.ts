@@ -1,4 +1,5 @@
 import * as vscode from "vscode";
+import { CHARACTERS_PER_TOKEN, shares } from "../../core/completion/budget.js";
 import { AnswerCache } from "../../core/completion/cache.js";
 import { AdaptiveDebounce } from "../../core/completion/debounce.js";
 import { afterBlanks, type CursorText, type Extent, extentAt, finishedAt, unsuitable, windowAround } from "../../core/completion/extent.js";
@@ -12,9 +13,6 @@ import type { Settings } from "../settings.js";
 import type { RepositoryContext } from "./context.js";
 import { type Pauses, shownPath } from "./pauses.js";
 import type { CompletionRecord, RecordEntry } from "./record.js";
-
-/** Characters per token to reckon with; the engine cuts to the exact budget. */
-const CHARACTERS = 4;
 
 /** Where people write: not output, diffs or our own documents. */
 const SCHEMES = new Set(["file", "untitled", "vscode-remote", "vscode-notebook-cell", "vscode-userdata", "vscode-scm"]);
@@ -124,7 +122,7 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
     entry.calibrated = calibration !== null;
     place.sent = model.infill ? place.cursor.prefix : place.cursor.prefix.trimEnd();
     const budget = this.settings.get("completions.contextTokens");
-    const related = this.repository.pick(document, position.line, place.cursor, budget * 0.4 * CHARACTERS);
+    const related = this.repository.pick(document, position.line, place.cursor, budget * 0.4 * CHARACTERS_PER_TOKEN);
     entry.context = related.map(({ path, line }) => ({ file: path, line }));
     const params: InfillParams = {
       suffix: place.cursor.suffix,
@@ -200,9 +198,11 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
   }
 
   private place(document: vscode.TextDocument, position: vscode.Position, selected: vscode.SelectedCompletionInfo | undefined): Place {
-    const budget = this.settings.get("completions.contextTokens") * CHARACTERS;
     const offset = document.offsetAt(position);
-    const cursor = windowAround(document.getText(), offset, Math.round(budget * 0.75), Math.round(budget * 0.25));
+    const text = document.getText();
+    // The engine cuts to the exact budget.
+    const share = shares(this.settings.get("completions.contextTokens") * CHARACTERS_PER_TOKEN, offset, text.length - offset);
+    const cursor = windowAround(text, offset, share.before, share.after);
     if (selected) {
       // The suggest list is open: go on from its chosen entry as if it were typed.
       const typed = offset - document.offsetAt(selected.range.start);
