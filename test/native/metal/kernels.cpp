@@ -2,4 +2,6 @@
 
 #include <metal_stdlib>
 #include "ggml-metal-act-impl.h"
+#include "act-tile.metal"
+#include "act-stages.metal"
 #include "act.metal"

@@ -12,6 +12,8 @@
 #include "ggml-metal-act.h"
 #include "ggml-metal-act-impl.h"
 
+#include "act-tile.metal"
+#include "act-stages.metal"
 #include "act.metal"
 
 #undef kernel
