@@ -1,5 +1,6 @@
 import path from "node:path";
 import * as v from "valibot";
+import type { TaskResult } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import { EvaluateSchema, ShotsSchema } from "../../protocol/requests/evaluate.js";
 import { count } from "../../protocol/requests/fields.js";
@@ -11,7 +12,7 @@ const SplitSchema = v.unwrap(EvaluateSchema.entries.split);
 
 export const evaluate: Command = {
   does: "accuracy of tasks with and without a head set",
-  usage: "--task NAME… [--heads SET] [--shots K] [--limit N] [--seeds 5] [--out DIR] [--resume]",
+  usage: "--task NAME… [--heads SET] [--shots K] [--limit N] [--seeds 5] [--rivals] [--out DIR] [--resume]",
   flags: {
     task: { value: "NAME", does: "a published task, or a task file (.json, .jsonl)", many: true },
     shots: { value: "K", does: "few-shot examples in each prompt", schema: ShotsSchema, default: "0" },
@@ -19,6 +20,7 @@ export const evaluate: Command = {
     limit: { value: "N", does: "the first N items, in file order", schema: count, default: "all" },
     split: { value: "NAME", does: "which items", schema: SplitSchema, default: "test" },
     contextual: { does: "contextual calibration (Zhao et al. 2021) beside it" },
+    rivals: { does: "batch calibration, affine, probe, random sets and ZeroTuning beside it, fitted on training rows" },
     out: { value: "DIR", does: "folder for records, report and plots" },
     resume: { does: "go on with the run that was interrupted" },
   },
@@ -36,6 +38,7 @@ export const evaluate: Command = {
       limit: number(flags, "limit"),
       split: choice(flags, "split", SplitSchema),
       contextual: flags.contextual === true,
+      rivals: flags.rivals === true,
       ...(out !== undefined && { out: path.resolve(out) }),
       resume: flags.resume === true,
     };
@@ -62,6 +65,22 @@ export const evaluate: Command = {
     ]);
     const { mean } = result;
     rows.push(["mean", "", "", mean.baseline.toFixed(3), mean.calibrated.toFixed(3), signed(mean.difference), "", "", ""]);
-    return { json: result, text: table(["task", "n", "shots", "off", "on", "difference", "95 % interval", "p", "too long"], rows) };
+    const shown = table(["task", "n", "shots", "off", "on", "difference", "95 % interval", "p", "too long"], rows);
+    return { json: result, text: params.rivals ? `${shown}\n\n${rivalTable(result.tasks)}` : shown };
   },
 };
+
+function rivalTable(tasks: readonly TaskResult[]): string {
+  const row = (task: string, name: string, accuracy: number, difference: number, interval: readonly [number, number]) => [
+    task,
+    name,
+    accuracy.toFixed(3),
+    signed(difference),
+    `${signed(interval[0])} to ${signed(interval[1])}`,
+  ];
+  const rows = tasks.flatMap(({ name, rivals = [], biasFree }) => [
+    ...rivals.map((rival) => row(name, rival.name, rival.accuracy, rival.difference, rival.interval)),
+    ...(biasFree ? [row(name, `the set, ${biasFree.measure}`, biasFree.calibrated, biasFree.difference, biasFree.interval)] : []),
+  ]);
+  return table(["task", "rival", "accuracy", "difference", "95 % interval"], rows);
+}

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type EvaluationRecord, type ItemRecord, meanOf, taskResult } from "./evaluate.js";
+import { bestStrength, meanOf, rivalResults, taskResult } from "./evaluate.js";
+import { type EvaluationRecord, type ItemRecord, keyOf, type TrainingRecord } from "./records.js";
 import { evaluationHtml, evaluationMarkdown, evaluationSvg } from "./report.js";
 
 const item = (id: number, off: boolean, on: boolean, repeat = 0): ItemRecord => ({
@@ -53,6 +54,84 @@ test("contextual calibration divides by what content-free inputs get", () => {
     { type: "content-free", task: "sst2", repeat: 0, off: [[0, 3]], on: [[0, 2]] },
   ];
   assert.deepEqual(taskResult(shape, records, 1).contextual, { baseline: 1, calibrated: 0 });
+});
+
+const base64 = (values: number[]) => Buffer.from(Float32Array.from(values).buffer).toString("base64");
+
+/** A model that always leans to answer 0 by 4, and knows the answer by 2; the set takes the lean away, and nothing else. */
+function leaning(count: number, repeat = 0): EvaluationRecord[] {
+  return Array.from({ length: count }, (_, i): EvaluationRecord[] => {
+    const label = i % 2;
+    const scores = (lean: number) => [lean + (label === 0 ? 2 : 0), label === 1 ? 2 : 0];
+    const off = { right: label === 0, scores: scores(4) };
+    const on = { right: true, scores: scores(0) };
+    const judged: ItemRecord = {
+      ...item(i, false, false, repeat),
+      label,
+      off,
+      on,
+      rivals: { random: [scores(4), scores(0)], zeroTuning: scores(-9) },
+    };
+    const zeroTuning = [scores(-9), scores(4)];
+    const training: TrainingRecord = {
+      type: "training",
+      task: "sst2",
+      repeat,
+      id: `t${i}`,
+      label,
+      off: off.scores,
+      on: on.scores,
+      zeroTuning,
+    };
+    const hidden = (id: string) => ({ type: "hidden" as const, task: "sst2", repeat, id, state: base64([label === 0 ? 1 : -1, 0.5]) });
+    return [judged, training, hidden(`${i}`), hidden(`t${i}`)];
+  }).flat();
+}
+
+test("rivals stand beside the set on the same prompts, each against no heads; a set that moves a bias is known by the measure without bias", async () => {
+  const { rivals = [], biasFree } = await rivalResults("sst2", leaning(40), 1, async () => {});
+  const found = Object.fromEntries(rivals.map(({ name, n, accuracy, difference }) => [name, [n, accuracy, difference]]));
+  assert.deepEqual(found, {
+    "batch calibration": [40, 1, 0.5],
+    affine: [40, 1, 0.5],
+    "set + batch calibration": [40, 1, 0.5],
+    "set + affine": [40, 1, 0.5],
+    "linear probe": [40, 1, 0.5],
+    "random sets (mean of 2)": [40, 0.75, 0.25],
+    ZeroTuning: [40, 0.5, 0],
+  });
+  for (const { interval, difference } of rivals) assert.ok(interval[0] <= difference && difference <= interval[1]);
+  assert.deepEqual([biasFree?.measure, biasFree?.baseline, biasFree?.calibrated], ["AUC", 1, 1]);
+});
+
+test("few-shot repeats fit apart and count an item once", async () => {
+  const { rivals = [] } = await rivalResults("sst2", [...leaning(30), ...leaning(30, 1)], 1, async () => {});
+  assert.ok(rivals.every(({ n }) => n === 30));
+  assert.equal(rivals.find(({ name }) => name === "affine")?.accuracy, 1);
+});
+
+test("without a set there are no rivals of it", async () => {
+  const records = leaning(20).map((record): EvaluationRecord => {
+    if (record.type === "training") return { ...record, on: null };
+    return record.type === "item" ? { ...record, on: record.off, rivals: { random: [], zeroTuning: [1, 0] } } : record;
+  });
+  const { rivals = [] } = await rivalResults("sst2", records, 1, async () => {});
+  assert.deepEqual(
+    rivals.map(({ name }) => name),
+    ["batch calibration", "affine", "linear probe", "ZeroTuning"],
+  );
+});
+
+test("the strength of ZeroTuning is chosen on training prompts", () => {
+  const training = leaning(10).filter((record): record is TrainingRecord => record.type === "training");
+  assert.equal(bestStrength(training), 0);
+  assert.equal(bestStrength(training.map((record) => ({ ...record, zeroTuning: [[0, 1], record.label === 0 ? [1, 0] : [0, 1]] }))), 1);
+});
+
+test("a prompt that was skipped is not evaluated by a run that goes on", () => {
+  const about = { task: "sst2", repeat: 0, id: "7" };
+  assert.equal(keyOf({ type: "skipped", ...about }), keyOf({ type: "item", ...about }));
+  assert.notEqual(keyOf({ type: "training", ...about }), keyOf({ type: "item", ...about }));
 });
 
 test("reports hold every task, and nothing of a name is taken for markup", () => {

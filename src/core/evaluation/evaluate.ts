@@ -1,80 +1,43 @@
-/** Results of an evaluation from its per-item records: accuracies, paired differences, named variants. */
-import type { EvaluateResult, TaskResult } from "../../protocol/engine.js";
+/** Results of an evaluation from its per-item records: accuracies, paired differences, named variants, rivals. */
+import type { EvaluateResult, RivalResult, TaskResult } from "../../protocol/engine.js";
 import { compareAccuracy, compareMeans, type PairedComparison } from "../numbers/paired.js";
-import { contextualChoice } from "../search/confirm.js";
+import { argmax } from "../numbers/scores.js";
+import { compareBiasFree, fitRivals, isRight, RIVAL_NAMES } from "../rivals/rivals.js";
+import { contextualCalibration, plain, type Row, type Rule } from "../rivals/rules.js";
+import type { ContentFreeRecord, EvaluationRecord, HiddenRecord, ItemRecord, TrainingRecord } from "./records.js";
 
-/** What one prompt got without and with the head set. */
-export interface ItemRecord {
-  type: "item";
-  task: string;
-  /** Which few-shot repeat; 0 in zero-shot. */
-  repeat: number;
-  id: string;
-  label: number;
-  tokens: number;
-  off: Answer;
-  on: Answer;
-}
-
-export interface Answer {
-  /** Right in the published scoring. */
-  right: boolean;
-  /** Logits of the label words or letters. */
-  scores: number[];
-  /** Multiple choice: the greedy token's text. */
-  written?: string;
-}
-
-/** Scores of content-free inputs, for contextual calibration. */
-export interface ContentFreeRecord {
-  type: "content-free";
-  task: string;
-  repeat: number;
-  off: number[][];
-  on: number[][];
-}
-
-/** A prompt that did not fit one segment: counted, never cut. */
-export interface SkippedRecord {
-  type: "skipped";
-  task: string;
-  repeat: number;
-  id: string;
-  tokens: number;
-}
-
-export type EvaluationRecord = ItemRecord | ContentFreeRecord | SkippedRecord;
-
-/** Index of the highest score; the first wins a tie, as argmax does. */
-export function argmax(scores: readonly number[]): number {
-  return scores.indexOf(Math.max(...scores));
-}
-
-type Verdict = (record: ItemRecord, arm: "off" | "on") => boolean;
+type Arm = "off" | "on";
+type Verdict = (record: ItemRecord, arm: Arm) => boolean;
 const published: Verdict = (record, arm) => record[arm].right;
 const letters: Verdict = (record, arm) => argmax(record[arm].scores) === record.label;
 
 /**
  * Accuracy over all records of a task, the interval and p over its items: repeats of one item share its difficulty, so an item's repeats are
- * averaged first and count once.
+ * averaged first and count once. `before` and `after` answer the share of right answers of a record.
  */
-function compare(records: readonly ItemRecord[], verdict: Verdict, seed: number): PairedComparison {
+function comparePairs(
+  records: readonly ItemRecord[],
+  before: (record: ItemRecord) => number,
+  after: (record: ItemRecord) => number,
+  seed: number,
+): PairedComparison {
   const byItem = new Map<string, ItemRecord[]>();
   for (const record of records) byItem.set(record.id, [...(byItem.get(record.id) ?? []), record]);
   const groups = [...byItem.values()];
-  if (groups.every((group) => group.length === 1)) {
-    const flat = groups.map(([record]) => record as ItemRecord);
+  const mean = (group: readonly ItemRecord[], value: (record: ItemRecord) => number) =>
+    group.reduce((sum, record) => sum + value(record), 0) / group.length;
+  const [off, on] = [groups.map((group) => mean(group, before)), groups.map((group) => mean(group, after))];
+  if ([...off, ...on].every((value) => value === 0 || value === 1))
     return compareAccuracy(
-      flat.map((record) => verdict(record, "off")),
-      flat.map((record) => verdict(record, "on")),
+      off.map((value) => value === 1),
+      on.map((value) => value === 1),
     );
-  }
-  const mean = (group: readonly ItemRecord[], arm: "off" | "on") => group.filter((record) => verdict(record, arm)).length / group.length;
-  return compareMeans(
-    groups.map((group) => mean(group, "off")),
-    groups.map((group) => mean(group, "on")),
-    seed,
-  );
+  return compareMeans(off, on, seed);
+}
+
+function compare(records: readonly ItemRecord[], verdict: Verdict, seed: number): PairedComparison {
+  const share = (arm: Arm) => (record: ItemRecord) => (verdict(record, arm) ? 1 : 0);
+  return comparePairs(records, share("off"), share("on"), seed);
 }
 
 export interface TaskShape {
@@ -83,9 +46,16 @@ export interface TaskShape {
   shots: number;
 }
 
+function of<T extends EvaluationRecord["type"]>(
+  all: readonly EvaluationRecord[],
+  task: string,
+  type: T,
+): Extract<EvaluationRecord, { type: T }>[] {
+  return all.filter((record): record is Extract<EvaluationRecord, { type: T }> => record.task === task && record.type === type);
+}
+
 export function taskResult({ name, kind, shots }: TaskShape, all: readonly EvaluationRecord[], seed: number): TaskResult {
-  const own = all.filter(({ task }) => task === name);
-  const records = own.filter((record): record is ItemRecord => record.type === "item");
+  const records = of(all, name, "item");
   const { n, baseline, calibrated, difference, interval, p } = compare(records, published, seed);
   const result: TaskResult = {
     name,
@@ -96,7 +66,7 @@ export function taskResult({ name, kind, shots }: TaskShape, all: readonly Evalu
     difference,
     interval,
     p,
-    skipped: own.filter(({ type }) => type === "skipped").length,
+    skipped: of(all, name, "skipped").length,
   };
   if (kind === "multiple-choice") {
     const byLetters = compare(records, letters, seed);
@@ -108,16 +78,93 @@ export function taskResult({ name, kind, shots }: TaskShape, all: readonly Evalu
       p: byLetters.p,
     };
   }
-  const free = new Map(
-    own.filter((record): record is ContentFreeRecord => record.type === "content-free").map((record) => [record.repeat, record]),
-  );
+  const free = new Map(of(all, name, "content-free").map((record) => [record.repeat, contextualRules(record)]));
   if (free.size > 0) {
-    const contextual: Verdict = (record, arm) =>
-      contextualChoice(record[arm].scores, free.get(record.repeat)?.[arm] ?? []) === record.label;
+    const contextual: Verdict = (record, arm) => isRight(free.get(record.repeat)?.[arm] ?? plain, rowOf(record, arm));
     const both = compare(records, contextual, seed);
     result.contextual = { baseline: both.baseline, calibrated: both.calibrated };
   }
   return result;
+}
+
+function contextualRules({ off, on }: ContentFreeRecord): Record<Arm, Rule> {
+  return { off: contextualCalibration(off), on: contextualCalibration(on) };
+}
+
+function rowOf({ label, ...arms }: ItemRecord, arm: Arm, hidden?: Float32Array): Row {
+  return { scores: arms[arm].scores, label, ...(hidden && { hidden }) };
+}
+
+/**
+ * The rivals on the same prompts, each against the model without heads and without a rule (its answer by label words or letters). Fitted on the
+ * training records, apart for each few-shot repeat.
+ */
+export async function rivalResults(
+  name: string,
+  all: readonly EvaluationRecord[],
+  seed: number,
+  rest: () => Promise<void>,
+): Promise<Pick<TaskResult, "rivals" | "biasFree">> {
+  const records = of(all, name, "item");
+  const hidden = new Map(of(all, name, "hidden").map((record) => [`${record.repeat} ${record.id}`, stateOf(record)]));
+  const stateFor = ({ repeat, id }: { repeat: number; id: string }) => hidden.get(`${repeat} ${id}`);
+  /** Rival -> record -> whether it is right there. */
+  const right = new Map<string, Map<ItemRecord, boolean>>();
+  const training = of(all, name, "training");
+  for (const repeat of new Set(records.map((record) => record.repeat))) {
+    const own = training.filter((record) => record.repeat === repeat);
+    for (const { name: rival, arm, rule } of await fitRivals(trainingRows(own, stateFor), rest)) {
+      const verdicts = right.get(rival) ?? new Map<ItemRecord, boolean>();
+      for (const record of records) if (record.repeat === repeat) verdicts.set(record, isRight(rule, rowOf(record, arm, stateFor(record))));
+      right.set(rival, verdicts);
+    }
+  }
+  const off = (record: ItemRecord) => (letters(record, "off") ? 1 : 0);
+  const result = (rival: string, share: (record: ItemRecord) => number): RivalResult => {
+    const { n, calibrated: accuracy, difference, interval, p } = comparePairs(records, off, share, seed);
+    return { name: rival, n, accuracy, difference, interval, p };
+  };
+  const rivals = [...right].map(([rival, verdicts]) => result(rival, (record) => (verdicts.get(record) ? 1 : 0)));
+  const sets = records[0]?.rivals?.random.length ?? 0;
+  const correct = (scores: readonly number[], { label }: ItemRecord) => (argmax(scores) === label ? 1 : 0);
+  if (sets > 0)
+    rivals.push(
+      result(
+        `${RIVAL_NAMES.random} (mean of ${sets})`,
+        (record) => (record.rivals?.random ?? []).reduce((sum, scores) => sum + correct(scores, record), 0) / sets,
+      ),
+    );
+  rivals.push(result(RIVAL_NAMES.zeroTuning, (record) => correct(record.rivals?.zeroTuning ?? [], record)));
+  const first = records.filter(({ repeat }) => repeat === 0);
+  const biasFree = compareBiasFree(
+    first.map((record) => rowOf(record, "off")),
+    first.map((record) => rowOf(record, "on")),
+  );
+  return { rivals, ...(biasFree && { biasFree }) };
+}
+
+function trainingRows(records: readonly TrainingRecord[], stateFor: (record: TrainingRecord) => Float32Array | undefined) {
+  const row = (record: TrainingRecord, scores: number[]): Row => {
+    const hidden = stateFor(record);
+    return { scores, label: record.label, ...(hidden && { hidden }) };
+  };
+  return {
+    off: records.map((record) => row(record, record.off)),
+    on: records[0]?.on ? records.map((record) => row(record, record.on ?? [])) : undefined,
+  };
+}
+
+function stateOf({ state }: HiddenRecord): Float32Array {
+  const bytes = Uint8Array.from(atob(state), (character) => character.charCodeAt(0));
+  return new Float32Array(bytes.buffer);
+}
+
+/** The strength, as its index, under which most training prompts are right; the first wins a tie. */
+export function bestStrength(training: readonly TrainingRecord[]): number {
+  const strengths = training[0]?.zeroTuning.length ?? 0;
+  return argmax(
+    Array.from({ length: strengths }, (_, s) => training.filter(({ zeroTuning, label }) => argmax(zeroTuning[s] ?? []) === label).length),
+  );
 }
 
 export function meanOf(tasks: readonly TaskResult[]): EvaluateResult["mean"] {

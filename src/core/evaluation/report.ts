@@ -90,6 +90,34 @@ function cells(task: TaskResult): string[] {
   ];
 }
 
+const RIVAL_COLUMNS = ["task", "rival", "n", "accuracy", "difference", "95 % interval"];
+
+/** A row for each rival, and for what of the set's gain is left without any shift between labels. */
+function rivalRows(tasks: readonly TaskResult[]): string[][] {
+  return tasks.flatMap(({ name, n, rivals = [], biasFree }) => [
+    ...rivals.map((rival) => [
+      name,
+      rival.name,
+      String(rival.n),
+      percent(rival.accuracy),
+      signed(rival.difference),
+      `${signed(rival.interval[0])} to ${signed(rival.interval[1])}`,
+    ]),
+    ...(biasFree
+      ? [
+          [
+            name,
+            `the set without bias (${biasFree.measure}; ${percent(biasFree.baseline)} without)`,
+            String(n),
+            percent(biasFree.calibrated),
+            signed(biasFree.difference),
+            `${signed(biasFree.interval[0])} to ${signed(biasFree.interval[1])}`,
+          ],
+        ]
+      : []),
+  ]);
+}
+
 /** The same numbers as lines of text. */
 export function evaluationMarkdown({ tasks, mean }: EvaluateResult): string {
   const line = (values: readonly string[]) => `| ${values.join(" | ")} |`;
@@ -102,13 +130,17 @@ export function evaluationMarkdown({ tasks, mean }: EvaluateResult): string {
     signed(mean.difference),
     ...COLUMNS.slice(6).map(() => ""),
   ];
-  return `${[line(COLUMNS), line(COLUMNS.map(() => "---")), ...tasks.map((task) => line(cells(task))), line(last)].join("\n")}\n`;
+  const lines = [line(COLUMNS), line(COLUMNS.map(() => "---")), ...tasks.map((task) => line(cells(task))), line(last)];
+  const rivals = rivalRows(tasks);
+  if (rivals.length > 0) lines.push("", line(RIVAL_COLUMNS), line(RIVAL_COLUMNS.map(() => "---")), ...rivals.map(line));
+  return `${lines.join("\n")}\n`;
 }
 
 /** One page without scripts and without anything from elsewhere. */
 export function evaluationHtml(result: EvaluateResult, title: string): string {
   const row = (values: readonly string[], tag: "td" | "th") =>
     `<tr>${values.map((value) => `<${tag}>${escapeXml(value)}</${tag}>`).join("")}</tr>`;
+  const rivals = rivalRows(result.tasks);
   const record = Object.entries(result.record).map(([key, value]) =>
     row([key, typeof value === "string" ? value : JSON.stringify(value)], "td"),
   );
@@ -120,6 +152,12 @@ export function evaluationHtml(result: EvaluateResult, title: string): string {
     evaluationSvg(result, title),
     `<table><thead>${row(COLUMNS, "th")}</thead><tbody>${result.tasks.map((task) => row(cells(task), "td")).join("")}</tbody></table>`,
     "<p>Per cent. Multiple choice: the published scoring counts the one greedy token where its text equals the letter; “letters” compares the letters’ logits. The interval and p compare the same prompts with and without.</p>",
+    ...(rivals.length > 0
+      ? [
+          "<h2>Rivals</h2><p>Fitted on training rows, judged on the same prompts; each against the model without heads.</p>",
+          `<table><thead>${row(RIVAL_COLUMNS, "th")}</thead><tbody>${rivals.map((cells) => row(cells, "td")).join("")}</tbody></table>`,
+        ]
+      : []),
     `<h2>Run record</h2><table><tbody>${record.join("")}</tbody></table></body></html>`,
   ].join("\n");
 }

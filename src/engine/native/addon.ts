@@ -18,6 +18,8 @@ export interface AddonContext {
     confidence: boolean,
     logits: true,
   ): Promise<[number, undefined, undefined, number[]]>;
+  /** The hidden state behind the last layer of the batch's last token, in a context with `embeddings`. */
+  getEmbedding(tokens: number): Float64Array;
   removeTokenCellsFromSequence(sequence: number, start: number, end: number): boolean;
   shiftSequenceTokenCells(sequence: number, start: number, end: number, delta: number): void;
   copySequenceStateFromOtherSequence(target: number, source: number): Promise<number>;
@@ -105,4 +107,6 @@ export interface ContextOptions {
   threads: number;
   flashAttention: "on" | "off" | "auto";
   cacheType: NonNullable<LoadParams["cacheType"]>;
+  /** Hidden states are kept; llama.cpp then computes the logits of every token, so only work that needs them asks for it. */
+  embeddings?: boolean;
 }

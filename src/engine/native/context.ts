@@ -157,6 +157,11 @@ export class NativeContext {
     }
   }
 
+  /** Hidden state behind the last layer, after its norm, of the last decode's last token. The context must have been made with `embeddings`. */
+  lastHiddenState(tokens: number): Float32Array {
+    return Float32Array.from(this.addon.getEmbedding(tokens));
+  }
+
   /** Samples after token `index` of the last decode. */
   async sample(index: number, sampler: Sampler): Promise<number> {
     const token = await this.addon.sampleToken(index, sampler.addon);

@@ -250,7 +250,7 @@ export class NativeModel {
 
   /** @throws ActError `model-memory` when llama.cpp cannot allocate it. */
   async createContext(options: ContextOptions): Promise<NativeContext> {
-    const { contextSize, sequences, ubatch, threads, flashAttention, cacheType } = options;
+    const { contextSize, sequences, ubatch, threads, flashAttention, cacheType, embeddings } = options;
     if ((cacheType === "q8_0" || cacheType === "q4_0") && flashAttention === "off")
       throw new ActError("usage", `A ${cacheType} cache needs FlashAttention: leave it on, or use --cache-type f16.`);
     // llama.cpp pads cells to 256; rounding up here keeps the sizes we report and the ones it allocates the same.
@@ -264,6 +264,7 @@ export class NativeModel {
       kvCacheKeyType: GGML_TYPES[cacheType],
       kvCacheValueType: GGML_TYPES[cacheType],
       swaFullCache: true,
+      ...(embeddings && { embeddings }),
     });
     if (!(await addon.init().catch(() => false))) {
       const said = this.backend.logged(/error|failed|requires|unsupported/i).at(-1);

@@ -37,6 +37,8 @@ export interface SegmentNeeds {
   /** Overrides of the load parameters. */
   flashAttention?: LoadParams["flashAttention"];
   cacheType?: LoadParams["cacheType"];
+  /** Hidden states are wanted: `NativeContext.lastHiddenState`. */
+  embeddings?: boolean;
 }
 
 /** A loaded model: its tokenizer and template, the interactive context with its sequences, and contexts for whole segments. */
@@ -263,6 +265,7 @@ export class Model {
       threads: this.info.threads,
       flashAttention: needs.flashAttention ?? this.params.flashAttention ?? ("auto" as const),
       cacheType: needs.cacheType ?? this.params.cacheType ?? ("f16" as const),
+      embeddings: needs.embeddings ?? false,
     };
     const { spare } = this;
     this.spare = null;
@@ -273,7 +276,8 @@ export class Model {
         has.contextSize >= wanted.contextSize &&
         has.sequences === wanted.sequences &&
         has.flashAttention === wanted.flashAttention &&
-        has.cacheType === wanted.cacheType;
+        has.cacheType === wanted.cacheType &&
+        (has.embeddings ?? false) === wanted.embeddings;
       if (fits) {
         for (let sequence = 0; sequence < has.sequences; sequence++) {
           spare.removeCells(sequence, -1);

@@ -13,6 +13,8 @@ export const EvaluateSchema = v.object({
   split: v.optional(v.picklist(["test", "train"], "must be test or train")),
   calibration,
   contextual: v.optional(v.boolean()),
+  /** Simple rules beside the set, fitted on training rows. */
+  rivals: v.optional(v.boolean()),
   out: v.optional(v.string()),
   resume: v.boolean(),
 });
