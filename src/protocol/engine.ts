@@ -216,7 +216,8 @@ export interface EngineResults {
   handshake: EngineInfo;
   load: ModelInfo;
   unload: null;
-  count: { tokens: number };
+  /** `dropped` as in `chat`; `fits`: whether `chat` would take it. A text far longer than the context is not counted to its end: `tokens` is then an estimate. */
+  count: { tokens: number; dropped: number[]; fits: boolean };
   tokenize: { tokens: number[]; texts: string[] };
   /** Text of each token, control tokens shown. */
   tokenTexts: { texts: string[] };

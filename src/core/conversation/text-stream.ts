@@ -62,7 +62,7 @@ export class TextStream {
 }
 
 /** Length of the longest proper beginning of `stop` that `text` ends with. */
-function overlap(text: string, stop: string): number {
+export function overlap(text: string, stop: string): number {
   for (let length = Math.min(stop.length - 1, text.length); length > 0; length--) if (text.endsWith(stop.slice(0, length))) return length;
   return 0;
 }

@@ -3,6 +3,7 @@ import type { Calibration } from "../../protocol/calibration.js";
 import type { CompletionResult, SamplingParams } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import type { Engine } from "../engine.js";
+import type { NativeModel } from "../native/native.js";
 import type { Turn } from "../queue.js";
 
 const DEFAULT_MAX_TOKENS = 256;
@@ -15,6 +16,8 @@ export interface Generation {
   prompt: readonly number[];
   calibration: Calibration | null;
   sampling: SamplingParams;
+  /** Control tokens whose text is part of the answer (marks of tool calls); the others have none. */
+  visible?: ReadonlySet<number>;
   onText(text: string): void;
 }
 
@@ -25,7 +28,7 @@ export interface Generation {
 export async function generate(
   engine: Engine,
   turn: Turn,
-  { owner, prompt, calibration, sampling, onText }: Generation,
+  { owner, prompt, calibration, sampling, visible, onText }: Generation,
 ): Promise<CompletionResult> {
   const { model } = engine;
   const { contextSize } = model.info;
@@ -43,7 +46,7 @@ export async function generate(
     const sampler = model.native.createSampler();
     try {
       const tokens: number[] = [];
-      const stream = new TextStream((ids) => model.native.detokenize(ids), sampling.stop);
+      const stream = new TextStream(textOf(model.native, visible), sampling.stop);
       const most = sampling.maxTokens ?? DEFAULT_MAX_TOKENS;
       let stop: CompletionResult["stop"] = "length";
       let index = output;
@@ -91,6 +94,12 @@ export async function generate(
       sampler.dispose();
     }
   });
+}
+
+function textOf(native: NativeModel, visible: ReadonlySet<number> | undefined): (tokens: readonly number[]) => string {
+  if (!visible || visible.size === 0) return (tokens) => native.detokenize(tokens);
+  const has = (token: number) => visible.has(token) || !native.isControl(token);
+  return (tokens) => native.detokenize(tokens.filter(has), true);
 }
 
 function rate(tokens: number, milliseconds: number): number {

@@ -3,7 +3,7 @@ import type { ChatMessage, LoadParams, ModelInfo, PromptParams, ToolDefinition }
 import { ActError } from "../../protocol/errors.js";
 import { availableMemory } from "../../store/free-memory.js";
 import { checkCalibration, checkTokens } from "../check.js";
-import { renderChat } from "../handlers/chat-prompt.js";
+import { ChatPrompt } from "../handlers/chat-prompt.js";
 import { cacheBytes, computeBytes, fitContext, type Shape } from "../native/memory.js";
 import type { Backend, NativeContext, NativeModel } from "../native/native.js";
 import { Sequence } from "./sequence.js";
@@ -48,13 +48,16 @@ export class Model {
   /** The last segment context that came back, kept because the next request is likely to need the same. */
   private spare: NativeContext | null = null;
   private clock = 0;
+  readonly chatPrompt: ChatPrompt;
 
   private constructor(
     readonly native: NativeModel,
     readonly params: Readonly<LoadParams>,
     readonly info: ModelInfo,
     readonly shape: Shape,
-  ) {}
+  ) {
+    this.chatPrompt = new ChatPrompt(native);
+  }
 
   /**
    * Loads a model whose file was checked before. `shape` comes from the file's header, so that memory is judged before anything is read.
@@ -100,7 +103,7 @@ export class Model {
         flashAttention: (params.flashAttention ?? "auto") !== "off",
         infill: native.infillTokens !== null,
         chatTemplate: native.chatTemplate !== null,
-        tools: native.chatTemplate?.includes("tools") ?? false,
+        tools: false,
         act:
           support === ""
             ? { supported: true }
@@ -109,6 +112,7 @@ export class Model {
         backendReason: file.backendReason,
       };
       const model = new Model(native, params, info, shape);
+      info.tools = info.chatTemplate && model.chatPrompt.traits.tools;
       if (sequences > 0) {
         const context = await model.openInteractive(sequences);
         info.flashAttention = context.flashAttention;
@@ -131,7 +135,7 @@ export class Model {
 
   encodeChat(messages: readonly ChatMessage[], tools?: readonly ToolDefinition[]): number[] {
     this.checkCharacters(messages.reduce((sum, { content }) => sum + content.length, 0));
-    return renderChat(this.native, messages, tools);
+    return this.chatPrompt.encode(messages, tools);
   }
 
   /** Tokens of the prompt of a `logits` or `sinks` request. @throws ActError `usage` unless exactly one form is given and holds a token. */

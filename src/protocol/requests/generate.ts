@@ -56,19 +56,30 @@ const ToolDefinitionSchema = v.object({
 });
 export type ToolDefinition = v.InferOutput<typeof ToolDefinitionSchema>;
 
+/** What decides which messages go into the prompt. */
+const fittingFields = {
+  tools: v.optional(v.array(ToolDefinitionSchema)),
+  /** `error` (default): a conversation that does not fit is refused; `drop-oldest`: oldest turns after the system message are left out, and named in the result. */
+  overflow: v.optional(v.picklist(["error", "drop-oldest"])),
+};
+
 export const ChatSchema = v.object({
   ...samplingFields,
+  ...fittingFields,
   messages: v.pipe(v.array(ChatMessageSchema), v.minLength(1, "must hold at least one message")),
-  tools: v.optional(v.array(ToolDefinitionSchema)),
   calibration,
   /** Keeps the KV cache of different conversations apart (and the two sides of a compare). */
   conversation: v.optional(v.string()),
-  /** `error` (default): a conversation that does not fit is refused; `drop-oldest`: oldest turns after the system message are left out, and named in the result. */
-  overflow: v.optional(v.picklist(["error", "drop-oldest"])),
 });
 export type ChatParams = v.InferOutput<typeof ChatSchema>;
 
-export const CountSchema = v.object({ text: v.optional(v.string()), messages: v.optional(v.array(ChatMessageSchema)) });
+/** A text, or a conversation as `chat` would get it. */
+export const CountSchema = v.object({
+  text: v.optional(v.string()),
+  messages: v.optional(v.array(ChatMessageSchema)),
+  maxTokens: samplingFields.maxTokens,
+  ...fittingFields,
+});
 export type CountParams = v.InferOutput<typeof CountSchema>;
 
 export const TokenizeSchema = v.object({ text: v.string(), special: v.optional(v.boolean()) });
