@@ -77,7 +77,8 @@ export function fitConversation(messages: readonly ChatMessage[], budget: number
   overhead = Math.max(0, tokens(first) - sizeOf(kept(first))) / Math.max(1, kept(first).length);
   first = guess();
   while (first < most && tokens(first) > budget) first++;
-  while (first > 0 && tokens(first) <= budget && tokens(first - 1) <= budget) first--;
+  const possible = (earlier: number) => sizeOf(kept(earlier)) <= budget && tokens(earlier) <= budget;
+  while (first > 0 && tokens(first) <= budget && possible(first - 1)) first--;
   return result(first, tokens(first), false);
 }
 
