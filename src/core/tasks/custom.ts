@@ -1,7 +1,7 @@
 /** A user's own task: the fields of a published one, with its items, in one JSON or JSONL file. */
 import * as v from "valibot";
 import { ActError } from "../../protocol/errors.js";
-import { type Item, parseItem, type Task, TaskSchema, templateFields } from "./task.js";
+import { dataLines, type Item, parseItem, type Task, TaskSchema, templateFields, withoutMark } from "./task.js";
 
 export interface OwnTask {
   task: Task;
@@ -44,7 +44,7 @@ export function parseOwnTask(text: string, file: string): OwnTask {
 function fromDocument(text: string, file: string): OwnTask {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(withoutMark(text));
   } catch (error) {
     throw new ActError("data", `${file} is no JSON: ${(error as Error).message}`);
   }
@@ -56,8 +56,7 @@ function fromDocument(text: string, file: string): OwnTask {
 }
 
 function fromLines(text: string, file: string): OwnTask {
-  const end = text.indexOf("\n");
-  const first = end < 0 ? text : text.slice(0, end);
+  const [first = "", ...lines] = dataLines(text, file);
   let value: unknown;
   try {
     value = JSON.parse(first);
@@ -65,8 +64,6 @@ function fromLines(text: string, file: string): OwnTask {
     throw new ActError("data", `${file}, line 1 must be the task as a JSON object: ${(error as Error).message}`);
   }
   const task = checkTask(value, `${file}, line 1`);
-  const rest = text.slice(end + 1);
-  const lines = rest.split("\n").filter((line, i, all) => i < all.length - 1 || line !== "");
   const own: OwnTask = { task, train: [], test: [] };
   lines.forEach((line, i) => {
     const where = `${file}, line ${i + 2}`;

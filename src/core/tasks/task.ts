@@ -19,7 +19,12 @@ export const ClassificationSchema = v.object({
   kind: v.literal("classification"),
   /** By label index, leading blank included. */
   labelWords: v.pipe(
-    v.array(v.pipe(v.string(), v.minLength(1, "label words must not be empty"))),
+    v.array(
+      v.pipe(
+        v.string(),
+        v.check((word) => word.trim() !== "", "label words must not be empty"),
+      ),
+    ),
     v.minLength(2, "labelWords needs at least two"),
   ),
 });
@@ -87,10 +92,30 @@ export function parseItem(task: Task, row: unknown, where: string): Item {
   return item;
 }
 
-/** JSON Lines, split at \n only (texts may contain other line separators). Errors name file and line; a file without items is one. */
-export function parseItems(task: Task, text: string, file: string): Item[] {
-  const lines = text.split("\n");
+/** Longest line of a data file in characters: no prompt of that length fits a context, and reading it would take the memory of many. */
+const LONGEST_LINE = 1_000_000;
+
+/** Lines of a data file, split at \n only (texts may contain other line separators), without a byte order mark. @throws ActError `data` for a line that no item needs */
+export function dataLines(text: string, file: string): string[] {
+  const lines = withoutMark(text).split("\n");
   if (lines.at(-1) === "") lines.pop();
+  const long = lines.findIndex(({ length }) => length > LONGEST_LINE);
+  if (long >= 0)
+    throw new ActError(
+      "data",
+      `${file}, line ${long + 1} has ${lines[long]?.length} characters; an item may have at most ${LONGEST_LINE}. Is it one item a line?`,
+    );
+  return lines;
+}
+
+/** Without the byte order mark that Windows editors put first. */
+export function withoutMark(text: string): string {
+  return text.startsWith("\uFEFF") ? text.slice(1) : text;
+}
+
+/** One item a line. Errors name file and line; a file without items is one. */
+export function parseItems(task: Task, text: string, file: string): Item[] {
+  const lines = dataLines(text, file);
   if (lines.length === 0) throw new ActError("data", `${file} is empty; expected one JSON object a line.`);
   return lines.map((line, i) => {
     const where = `${file}, line ${i + 1}`;

@@ -133,6 +133,9 @@ const bad = (name: string, text: string, pattern: RegExp) =>
 bad("empty file", "", /train\.jsonl is empty/);
 bad("malformed line", '{"text":"a","label":0}\n{oops', /train\.jsonl, line 2 is no JSON/);
 bad("empty line in the middle", '{"text":"a","label":0}\n\n{"text":"a","label":0}\n', /line 2 is empty/);
+bad("a line that no item needs", `{"text":"a","label":0}\n{"text":"${"x".repeat(2e6)}","label":0}`, /line 2 has 2000021 characters/);
+bad("no number", '{"text":"a","label":NaN}', /line 1 is no JSON/);
+bad("an infinite label", '{"text":"a","label":1e999}', /label must be a whole number/);
 bad("label out of range", '{"text":"a","label":2}', /line 1: label 2 is out of range 0\.\.1/);
 bad("negative label", '{"text":"a","label":-1}', /label must be at least 0/);
 bad("label as text", '{"text":"a","label":"0"}', /label must be a number/);
@@ -147,6 +150,13 @@ test("lines are split at \\n only", () => {
 });
 
 const own = { name: "mine", version: 1, kind: "classification", instruction: "", template: "{text} ->", labelWords: [" a", " b"] };
+test("a byte order mark and Windows line ends are no part of a file", () => {
+  assert.equal(parseItems(findTask("sst2"), '\uFEFF{"text":"a","label":1}\r\n{"text":"b","label":0}\r\n', "x").length, 2);
+  const lines = [own, { text: "x", label: 0, split: "train" }].map((line) => JSON.stringify(line)).join("\r\n");
+  assert.equal(parseOwnTask(`\uFEFF${lines}`, "mine.jsonl").train[0]?.fields.text, "x");
+  assert.equal(parseOwnTask(`\uFEFF${JSON.stringify({ task: own, train: [], test: [] })}`, "mine.json").task.name, "mine");
+});
+
 test("a user's own task, as JSON and as JSONL", () => {
   const row = (text: string, label: number) => ({ id: text, text, label });
   const json = parseOwnTask(JSON.stringify({ task: own, train: [row("x", 0)], test: [row("y", 1)] }), "mine.json");
@@ -162,6 +172,7 @@ for (const [name, text, pattern] of [
   ["mine.json", "{}", /expected \{"task"/],
   ["mine.json", JSON.stringify({ task: { ...own, labelWords: [" a"] }, train: [], test: [] }), /labelWords needs at least two/],
   ["mine.json", JSON.stringify({ task: { ...own, template: "x" }, train: [], test: [] }), /names no field/],
+  ["mine.json", JSON.stringify({ task: { ...own, labelWords: [" a", " "] }, train: [], test: [] }), /label words must not be empty/],
   ["mine.jsonl", "nonsense", /line 1 must be the task/],
   ["mine.jsonl", `${JSON.stringify(own)}\n{"text":"a","label":0}`, /line 2: "split"/],
   ["mine.jsonl", `${JSON.stringify(own)}\n{"id":"1","text":"a","label":9,"split":"test"}`, /line 2: label 9/],

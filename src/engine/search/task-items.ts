@@ -15,12 +15,20 @@ export interface TaskItems {
 export function labelTokens(model: Model, task: Task, choices?: number): number[] {
   const words =
     task.kind === "classification" ? task.labelWords : Array.from({ length: choices ?? task.maxChoices }, (_, i) => ` ${letter(task, i)}`);
-  return words.map((word) => {
+  const tokens = words.map((word) => {
     const token = model.native.tokenize(word, false).at(-1);
     if (token === undefined)
       throw new ActError("data", `The label word "${word}" of ${task.name} becomes no token with this model's tokenizer.`);
     return token;
   });
+  // Equal scores would make the first of the two labels win always.
+  const again = tokens.findIndex((token, i) => tokens.indexOf(token) < i);
+  if (again >= 0)
+    throw new ActError(
+      "data",
+      `The label words "${words[tokens.indexOf(tokens[again] as number)]}" and "${words[again]}" of ${task.name} end in the same token with this model's tokenizer, so the model cannot tell them apart. Choose words with different endings.`,
+    );
+  return tokens;
 }
 
 /** @throws ActError `data` when no prompt fits */
