@@ -34,6 +34,16 @@ test("the engine's errors arrive with code and sentence", async () => {
   });
 });
 
+test("a request that is too long to be sent is refused, and the engine does not notice", async () => {
+  make();
+  await client.info();
+  const { pid } = client;
+  await assert.rejects(client.request("complete", prompt("x".repeat(17_000_000))), { code: "usage", message: /too long/ });
+  await assert.rejects(client.request("tokenTexts", { tokens: new Array(17_000_000).fill(1) }), { code: "usage", message: /too long/ });
+  assert.equal((await client.request("complete", prompt("hello"))).text, "hello");
+  assert.equal(client.pid, pid);
+});
+
 test("a signal cancels: before sending, and while it runs", async () => {
   make();
   await client.info();

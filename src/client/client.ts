@@ -93,6 +93,7 @@ export class EngineClient {
    */
   async request<M extends EngineMethod>(method: M, params: Params<M>, options: RequestOptions<M> = {}): Promise<Result<M>> {
     if (method === "load") return (await this.load(params as LoadParams, options as RequestOptions<"load">)) as Result<M>;
+    assertSendable(params);
     const { caller } = await this.start();
     const result = await caller.request(method, params, options);
     // An answer to real work says that this engine is sound again.
@@ -306,6 +307,26 @@ export class EngineClient {
   private set(state: EngineState): void {
     this.current = state;
     this.options.onState?.(state);
+  }
+}
+
+/** Characters and numbers of one request. Sending more would hold both processes, and the engine would be taken for hung. */
+const MOST_SENT = 16_000_000;
+
+/** @throws ActError `usage` before anything is sent */
+function assertSendable(params: unknown): void {
+  let size = 0;
+  const waiting: unknown[] = [params];
+  while (waiting.length > 0) {
+    const value = waiting.pop();
+    if (typeof value === "string") size += value.length;
+    else if (ArrayBuffer.isView(value)) size += value.byteLength;
+    else if (Array.isArray(value)) {
+      size += value.length;
+      if (size <= MOST_SENT) waiting.push(...value.filter((one) => typeof one !== "number"));
+    } else if (value && typeof value === "object") waiting.push(...Object.values(value));
+    if (size > MOST_SENT)
+      throw new ActError("usage", `The request is too long: more than ${MOST_SENT} characters and numbers. Nothing was sent; shorten it.`);
   }
 }
 

@@ -248,6 +248,21 @@ test("bad requests get a sentence before native code sees them", async () => {
   for (const [request, code, message] of cases) await assert.rejects(request, { name: "ActError", code, message });
 });
 
+test("texts and lists without end are refused in a sentence, and the engine goes on answering", { timeout: 60_000 }, async () => {
+  const { pid } = client;
+  const control = "<|im_start|>".repeat(64_000);
+  await assert.rejects(client.request("tokenize", { text: control, special: true }), {
+    code: "context-overflow",
+    message: /control tokens/,
+  });
+  await assert.rejects(client.request("complete", { prompt: control, calibration: null }), { code: "context-overflow" });
+  for (const text of ["x".repeat(1_000_001), " ".repeat(15_000_000)])
+    await assert.rejects(client.request("count", { text }), { code: "usage" });
+  await assert.rejects(client.request("logits", { tokens: new Array(10_000_000).fill(1), calibration: null }), { code: "usage" });
+  assert.ok((await client.request("count", { text: "control ".repeat(100_000) })).tokens >= 100_000);
+  assert.equal(client.pid, pid, "the same process");
+});
+
 test("a prompt longer than the segment is refused unless split is asked for, which gives ubatches", async () => {
   await client.request("load", { ...LOAD, ubatch: 16, sequences: 0 });
   await assert.rejects(client.request("logits", { prompt: PROMPT, calibration: ALL }), {

@@ -19,6 +19,9 @@ export type { NativeContext, Sampler, SamplerConfig } from "./context.js";
 /** ggml's numbers of the cache types. */
 const GGML_TYPES = { f32: 0, f16: 1, q4_0: 2, q8_0: 8 } as const;
 const CONTROL_ATTRIBUTE = 1 << 3;
+/** Characters from which on a text's control tokens are counted before it is tokenised, and the most that are. */
+const LONG_TEXT = 50_000;
+const MOST_CONTROL_TOKENS = 16_384;
 /** What llama.cpp reports as errors when a decode is aborted: that was asked for. */
 const ABORTED = /graph_compute_async failed with error 1|compute status: 1$|failed to decode, ret = 2/;
 
@@ -147,6 +150,7 @@ export function installedBackends(): InstalledBackend[] {
 
 export class NativeModel {
   private readonly addon: AddonModel;
+  private controlTexts: string[] | null = null;
   private renderer: { render(items: Record<string, unknown>): string } | null | undefined;
 
   constructor(
@@ -218,8 +222,28 @@ export class NativeModel {
 
   /** `special`: text like `<|im_end|>` becomes the control token; otherwise it stays plain text. No BOS is added. */
   tokenize(text: string, special: boolean): number[] {
+    if (special && text.length > LONG_TEXT) this.refuseControlFlood(text);
     return text === "" ? [] : Array.from(this.addon.tokenize(text, special));
   }
+  /**
+   * llama.cpp's time for control tokens in a text grows with the square of their number: 64,000 hold the process for 20 seconds.
+   * @throws ActError `context-overflow`
+   */
+  private refuseControlFlood(text: string): void {
+    this.controlTexts ??= Array.from({ length: this.vocabulary }, (_, id) => id)
+      .filter((id) => this.isControl(id))
+      .map((id) => this.detokenize([id], true))
+      .filter((name) => name !== "");
+    let found = 0;
+    for (const name of this.controlTexts)
+      for (let at = text.indexOf(name); at >= 0 && found <= MOST_CONTROL_TOKENS; at = text.indexOf(name, at + name.length)) found++;
+    if (found > MOST_CONTROL_TOKENS)
+      throw new ActError(
+        "context-overflow",
+        `The text holds more than ${MOST_CONTROL_TOKENS} control tokens such as "${this.controlTexts[0]}". Remove them, or shorten it.`,
+      );
+  }
+
   detokenize(tokens: readonly number[], special = false): string {
     return tokens.length === 0 ? "" : this.addon.detokenize(Uint32Array.from(tokens), special);
   }

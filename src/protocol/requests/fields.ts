@@ -24,6 +24,17 @@ export const share = between(0, 1);
 /** A text that says something: a path, a name. @param what completes "must …" */
 export const named = (what: string) => v.pipe(v.string(), v.minLength(1, `must ${what}`));
 
+/** Longest text of a field. No context holds more, and the tokenizer would keep the engine from answering meanwhile. */
+export const MOST_CHARACTERS = 1_000_000;
+export const text = v.pipe(v.string(), v.maxLength(MOST_CHARACTERS, `must be at most ${MOST_CHARACTERS} characters`));
+
+const MOST_TOKENS = 2 ** 20;
+/** Token ids. The length is looked at before the ids are. */
+export const tokenIds = v.pipe(
+  v.custom<number[]>((value) => Array.isArray(value) && value.length <= MOST_TOKENS, `must be a list of at most ${MOST_TOKENS} token ids`),
+  v.array(v.number()),
+);
+
 export const SeedSchema = whole(0, 4_294_967_295);
 export const ThreadsSchema = whole(1, 512);
 export const ContextSizeSchema = whole(1);

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { CalibrationSchema } from "../calibration.js";
-import { between, count, named, SeedSchema, share, whole } from "./fields.js";
+import { between, count, named, SeedSchema, share, text, tokenIds, whole } from "./fields.js";
 
 export const samplingFields = {
   maxTokens: v.optional(count),
@@ -19,17 +19,17 @@ export type SamplingParams = v.InferOutput<typeof SamplingSchema>;
 /** What is applied; null = calibration off. */
 export const calibration = v.nullable(CalibrationSchema);
 
-export const CompleteSchema = v.object({ ...samplingFields, prompt: v.string(), calibration });
+export const CompleteSchema = v.object({ ...samplingFields, prompt: text, calibration });
 export type CompleteParams = v.InferOutput<typeof CompleteSchema>;
 
 /** A chunk of another file that goes before the infill prompt. */
-const ContextChunkSchema = v.object({ path: v.string(), text: v.string() });
+const ContextChunkSchema = v.object({ path: v.string(), text: text });
 export type ContextChunk = v.InferOutput<typeof ContextChunkSchema>;
 
 export const infillFields = {
   ...samplingFields,
-  prefix: v.string(),
-  suffix: v.string(),
+  prefix: text,
+  suffix: text,
   /** Path of the file, shown to models that were trained with file names. */
   path: v.optional(v.string()),
   context: v.optional(v.array(ContextChunkSchema)),
@@ -43,7 +43,7 @@ const ToolCallSchema = v.object({ id: v.string(), name: v.string(), arguments: v
 
 export const ChatMessageSchema = v.object({
   role: v.picklist(["system", "user", "assistant", "tool"]),
-  content: v.string(),
+  content: text,
   toolCalls: v.optional(v.array(ToolCallSchema)),
   toolCallId: v.optional(v.string()),
 });
@@ -75,12 +75,12 @@ export type ChatParams = v.InferOutput<typeof ChatSchema>;
 
 /** A text, or a conversation as `chat` would get it. */
 export const CountSchema = v.object({
-  text: v.optional(v.string()),
+  text: v.optional(text),
   messages: v.optional(v.array(ChatMessageSchema)),
   maxTokens: samplingFields.maxTokens,
   ...fittingFields,
 });
 export type CountParams = v.InferOutput<typeof CountSchema>;
 
-export const TokenizeSchema = v.object({ text: v.string(), special: v.optional(v.boolean()) });
-export const TokenTextsSchema = v.object({ tokens: v.array(v.number()) });
+export const TokenizeSchema = v.object({ text: text, special: v.optional(v.boolean()) });
+export const TokenTextsSchema = v.object({ tokens: tokenIds });

@@ -1,13 +1,13 @@
 /** Requests that look inside one prompt, and the sink map they answer, which travels on to the sink panel. */
 import * as v from "valibot";
 import { ThresholdSchema } from "../calibration.js";
-import { count, whole } from "./fields.js";
+import { count, text, tokenIds, whole } from "./fields.js";
 import { ChatMessageSchema, calibration, infillFields } from "./generate.js";
 
 /** A prompt for `logits` and `sinks`: exactly one of the three. */
 const promptFields = {
-  prompt: v.optional(v.string()),
-  tokens: v.optional(v.array(v.number())),
+  prompt: v.optional(text),
+  tokens: v.optional(tokenIds),
   messages: v.optional(v.array(ChatMessageSchema)),
 };
 export const PromptSchema = v.object(promptFields);
@@ -19,7 +19,7 @@ export const LogitsSchema = v.object({
   /** A prompt longer than the segment is evaluated in several, statistics running on, instead of being refused. */
   split: v.optional(v.boolean()),
   /** Tokens fed one by one after the prompt (decode steps). */
-  forced: v.optional(v.array(v.number())),
+  forced: v.optional(tokenIds),
 });
 export type LogitsParams = v.InferOutput<typeof LogitsSchema>;
 
@@ -45,7 +45,7 @@ const HeadSinksSchema = v.object({
 });
 export type HeadSinks = v.InferOutput<typeof HeadSinksSchema>;
 
-const TokenProbabilitySchema = v.object({ id: v.number(), text: v.string(), probability: v.number() });
+const TokenProbabilitySchema = v.object({ id: v.number(), text: text, probability: v.number() });
 export type TokenProbability = v.InferOutput<typeof TokenProbabilitySchema>;
 
 export const SinkMapSchema = v.pipe(
