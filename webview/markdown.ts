@@ -1,6 +1,7 @@
 import DOMPurify from "dompurify";
 import hljs from "highlight.js/lib/common";
-import { Marked, type Token } from "marked";
+import { Marked, type Token, type TokensList } from "marked";
+import { widenFences } from "../src/core/conversation/fences.js";
 import { h } from "./dom.js";
 
 /**
@@ -56,6 +57,79 @@ export function sanitize(html: string): DocumentFragment {
   return clean;
 }
 
+/** Deeper than any text for people; the parser recurses once for each level. */
+const MOST_LEVELS = 40;
+/** Signs that may begin or end something; the parser's time grows with their square. */
+const MOST_SIGNS = 3000;
+
+interface Block {
+  raw: string;
+  make(): Node;
+  code?: { text: string; language: string };
+}
+
+/** The blocks of a Markdown text. What is nested beyond reason, or breaks the parser, becomes a block of plain text; the others do not suffer. */
+function blocksOf(text: string): Block[] {
+  return stretches(widenFences(text)).flatMap(({ raw, plain }) => {
+    if (plain) return [plainBlock(raw)];
+    try {
+      const tokens = marked.lexer(raw);
+      return tokens.filter(({ type }) => type !== "space" && type !== "def").map((token) => markdownBlock(token, tokens.links));
+    } catch {
+      return [plainBlock(raw)];
+    }
+  });
+}
+
+/** The text cut where something begins that must not be parsed, and behind it. Blocks of code are never cut. */
+function stretches(text: string): { raw: string; plain: boolean }[] {
+  const found: { raw: string; plain: boolean }[] = [];
+  let raw = "";
+  let prose = "";
+  let fence = "";
+  const close = () => {
+    const plain = prose.split("\n").some((line) => levels(line) > MOST_LEVELS) || (prose.match(/[*_`[\]<>!~]/g)?.length ?? 0) > MOST_SIGNS;
+    const last = found.at(-1);
+    if (last && last.plain === plain) last.raw += raw;
+    else found.push({ raw, plain });
+    raw = "";
+    prose = "";
+  };
+  for (const line of text.split(/(?<=\n)/)) {
+    const mark = /^[ \t]*(`{3,}|~{3,})/.exec(line)?.[1] ?? "";
+    const inside = fence !== "";
+    if (!inside && line.trim() === "" && prose !== "") close();
+    if (!inside) fence = mark;
+    else if (mark.startsWith(fence) && line.trim() === mark) fence = "";
+    raw += line;
+    if (!inside && mark === "") prose += line;
+  }
+  if (raw !== "") close();
+  return found;
+}
+
+/** How many quotes and lists a line is in, by what it opens and by its depth. */
+function levels(line: string): number {
+  const opened = /^(?:\s*(?:>|[-*+](?=\s)|\d{1,9}[.)](?=\s)))+/.exec(line)?.[0] ?? "";
+  return opened === "" ? 0 : (opened.match(/>|[-*+]|\d+/g)?.length ?? 0) + Math.floor((opened.length - opened.trimStart().length) / 2);
+}
+
+function plainBlock(raw: string): Block {
+  return { raw, make: () => h("p", { class: "plain" }, raw.trim()) };
+}
+
+function markdownBlock(token: Token, links: TokensList["links"]): Block {
+  const make = () => {
+    try {
+      return sanitize(marked.parser(Object.assign([token], { links })));
+    } catch {
+      return plainBlock(token.raw).make();
+    }
+  };
+  if (token.type !== "code") return { raw: token.raw, make };
+  return { raw: token.raw, make, code: { text: token.text as string, language: (token.lang as string)?.trim().split(/\s+/)[0] ?? "" } };
+}
+
 /**
  * Shows `text` in `parent`, touching only blocks that changed: what has streamed in already keeps its elements, and with them the reader's
  * selection. `onCode` is called for each new code block with its text.
@@ -65,15 +139,14 @@ export function showMarkdown(
   text: string,
   onCode: (block: HTMLElement, code: string, language: string) => void,
 ): void {
-  const tokens = marked.lexer(text);
-  const blocks = tokens.filter((token) => token.type !== "space" && token.type !== "def");
-  blocks.forEach((token, i) => {
+  const blocks = blocksOf(text);
+  blocks.forEach(({ raw, make, code }, i) => {
     const existing = parent.children[i] as HTMLElement | undefined;
-    if (existing && rawOf.get(existing) === token.raw) return;
+    if (existing && rawOf.get(existing) === raw) return;
     const block = h("div", { class: "block" });
-    rawOf.set(block, token.raw);
-    block.append(sanitize(marked.parser([token] as Token[] & { links: typeof tokens.links })));
-    if (token.type === "code") onCode(block, token.text, token.lang?.trim().split(/\s+/)[0] ?? "");
+    rawOf.set(block, raw);
+    block.append(make());
+    if (code) onCode(block, code.text, code.language);
     if (existing) existing.replaceWith(block);
     else parent.append(block);
   });

@@ -57,6 +57,19 @@ describe("the chat view from its fixtures", { skip: missing, concurrency: 1 }, (
     await page.close();
   });
 
+  it("shows fences inside a fence, and goes on behind Markdown that no parser takes", async () => {
+    const page = await bed.open("chat", { case: "nested" });
+    const blocks = page.locator(".turn").first().locator(".answer .markdown .block");
+    await page.locator(".turn").nth(1).locator(".markdown", { hasText: "still here" }).waitFor();
+    const code = blocks.locator("pre code");
+    assert.equal(await code.first().textContent(), "# Doc\n\n```js\na();\n```\n\nmore");
+    assert.equal(await code.count(), 2);
+    assert.equal(await blocks.locator("strong", { hasText: "after" }).count(), 1);
+    assert.equal(await blocks.locator("em", { hasText: "end" }).count(), 1);
+    assert.equal((await blocks.locator(".plain").first().textContent())?.length, 2000);
+    await page.close();
+  });
+
   it("keeps what has streamed in: the elements of earlier blocks stay", async () => {
     const page = await bed.open("chat", { case: "streaming" });
     await page.locator(".answer .block").first().waitFor();

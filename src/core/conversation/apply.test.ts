@@ -17,6 +17,37 @@ describe("placing code from an answer", () => {
     assert.deepEqual(applied("a\nb\nc\n", "x\ny\n", "b\n"), { how: "selection", text: "a\nx\ny\nc\n" });
     assert.equal(applied("a\r\nb\r\nc\r\n", "x\ny", "b").text, "a\r\nx\r\ny\r\nc\r\n");
   });
+  it("gives a selection's replacement the depth of the selection", () => {
+    const file = "class A:\n    def run(self):\n        old()\n        return 1\n";
+    const want = "class A:\n    def run(self):\n        fresh()\n        fresh2()\n        return 1\n";
+    for (const selected of ["        old()\n", "        old()", "old()", "  old()\n"])
+      assert.equal(applied(file, "fresh()\nfresh2()", selected).text, want, selected);
+    assert.equal(applied(file, "    fresh()\n    fresh2()", "        old()\n").text, want);
+    assert.equal(applied(file, "fresh()\n        fresh2()", "        old()\n").text, want, "only the first line at the margin");
+    assert.equal(applied(file.replaceAll("\n", "\r\n"), "fresh()\nfresh2()", "        old()\r\n").text, want.replaceAll("\n", "\r\n"));
+  });
+  it("keeps what is relative inside the block, in the file's own unit", () => {
+    const tabs = "class A {\n\trun() {\n\t\told();\n\t}\n}\n";
+    assert.equal(
+      applied(tabs, "if (x) {\n    fresh();\n}", "\t\told();\n").text,
+      "class A {\n\trun() {\n\t\tif (x) {\n\t\t\tfresh();\n\t\t}\n\t}\n}\n",
+    );
+    const blanks = "def f():\n  old()\n";
+    assert.equal(applied(blanks, "if x:\n\tfresh()\n\n\tmore()", "  old()").text, "def f():\n  if x:\n    fresh()\n\n    more()\n");
+    assert.equal(applied(blanks, "if x:\n    fresh()", "  old()").text, "def f():\n  if x:\n    fresh()\n");
+    const deep = "class A:\n    def run(self):\n        old()\n";
+    assert.equal(
+      applied(deep, "if x:\n            fresh()", "        old()").text,
+      "class A:\n    def run(self):\n        if x:\n            fresh()\n",
+    );
+    assert.equal(applied("a = old + 1\n", "fresh", "old").text, "a = fresh + 1\n");
+  });
+  it("goes to the cursor at its depth, and what follows keeps its own", () => {
+    assert.equal(applied("def f():\n    ‸\n    return 1\n", "a = 1\nb = 2").text, "def f():\n    a = 1\n    b = 2\n    return 1\n");
+    assert.equal(applied("def f():\n    ‸return 1\n", "a = 1\nb = 2").text, "def f():\n    a = 1\n    b = 2\n    return 1\n");
+    assert.equal(applied("x\n‸", "a = 1").text, "x\na = 1\n");
+    assert.equal(applied("f(‸)\n", "{\n  a\n}").text, "f({\n  a\n})\n");
+  });
   it("replaces the function that begins like it, at its depth", () => {
     const file = "class A {\n  run() {\n    old();\n  }\n\n  stop() {\n    other();\n  }\n}\n";
     assert.deepEqual(applied(file, "run() {\n  fresh();\n}"), {
@@ -47,6 +78,8 @@ describe("placing code from an answer", () => {
         const p = placeCode(file, { start: where, end: where }, code);
         assert.ok(p.start <= p.end && p.end <= file.length && p.start >= 0);
         if (p.how === "cursor") assert.equal(file.slice(p.start, p.end).trim(), "");
+        const placed = (block: string) => block.replace(/\s/g, "");
+        assert.ok(placed(p.text).includes(placed(code)));
       }),
     );
   });

@@ -1,3 +1,5 @@
+import { atDepth, indentOf } from "./indent.js";
+
 /** Where in a file a block of code from an answer belongs, and what the file becomes. Offsets in UTF-16 units. */
 export interface Placement {
   start: number;
@@ -8,22 +10,51 @@ export interface Placement {
 
 /**
  * A selection is replaced. Without one, lines of the file that begin and end like the block are; where there are none, the block goes in at the
- * cursor (an empty file is filled).
+ * cursor (an empty file is filled). The block gets the depth of the place it goes to.
  */
 export function placeCode(file: string, selection: { start: number; end: number }, code: string): Placement {
-  const eol = file.includes("\r\n") ? "\r\n" : "\n";
-  const text = code.replace(/\r\n?/g, "\n").replace(/\n+$/, "");
-  const native = (s: string) => s.replaceAll("\n", eol);
-  if (selection.end > selection.start) {
-    const ending = /\r?\n$/.test(file.slice(selection.start, selection.end)) ? "\n" : "";
-    return { ...selection, text: native(text + ending), how: "selection" };
+  const text = clean(code);
+  const match = selection.end > selection.start || file.trim() === "" ? null : matchingLines(file, text.split("\n"));
+  if (!match) return insertCode(file, selection, code);
+  const replaced =
+    file
+      .slice(match.start, match.end)
+      .split("\n")
+      .find((line) => line.trim() !== "") ?? "";
+  return { ...match, text: withEndings(file, atDepth(text, indentOf(replaced), file)), how: "matching lines" };
+}
+
+/** In place of the selection, or at the cursor. */
+export function insertCode(file: string, { start, end }: { start: number; end: number }, code: string): Placement {
+  const text = clean(code);
+  const native = (s: string) => withEndings(file, s);
+  if (end === start && file.trim() === "") return { start: 0, end: file.length, text: native(`${text}\n`), how: "whole file" };
+  const lineStart = file.slice(0, start).lastIndexOf("\n") + 1;
+  const before = file.slice(lineStart, start);
+  const inLine = before.trim() !== "";
+  if (end > start) {
+    const selected = file.slice(start, end);
+    const ending = selected.endsWith("\n") ? "\n" : "";
+    if (inLine) return { start, end, text: native(atDepth(text, indentOf(before), file).trimStart() + ending), how: "selection" };
+    const first = (before + selected).split("\n").find((line) => line.trim() !== "") ?? before;
+    return { start: lineStart, end, text: native(atDepth(text, indentOf(first), file) + ending), how: "selection" };
   }
-  if (file.trim() === "") return { start: 0, end: file.length, text: native(`${text}\n`), how: "whole file" };
-  const match = matchingLines(file, text.split("\n"));
-  if (match) return { ...match, text: native(reindent(text, file.slice(match.start))), how: "matching lines" };
-  const lineStart = file.slice(0, selection.start).lastIndexOf("\n") + 1;
-  const fresh = file.slice(lineStart, selection.start).trim() === "";
-  return { start: fresh ? lineStart : selection.start, end: selection.start, text: native(fresh ? `${text}\n` : text), how: "cursor" };
+  const rest = file.slice(start).split("\n", 1)[0] ?? "";
+  if (inLine) return { start, end, text: native(atDepth(text, indentOf(before), file).trimStart()), how: "cursor" };
+  const block = atDepth(text, before, file);
+  // On a blank line the block is that line; before something it gets a line of its own, and what follows keeps its depth.
+  const blank = rest.trim() === "";
+  const last = start + rest.length >= file.length;
+  return { start: lineStart, end: start, text: native(blank && !last ? block : `${block}\n${blank ? "" : before}`), how: "cursor" };
+}
+
+function clean(code: string): string {
+  return code.replace(/\r\n?/g, "\n").replace(/^(?:[ \t]*\n)+|\s+$/g, "");
+}
+
+/** With the file's own line endings. */
+function withEndings(file: string, text: string): string {
+  return file.includes("\r\n") ? text.replaceAll("\n", "\r\n") : text;
 }
 
 /** The one place whose first and last lines are those of the block, blanks at the ends aside. */
@@ -60,17 +91,6 @@ function blockEnd(lines: string[], from: number, depth: number): number {
   return to > from ? to : -1;
 }
 
-/** Gives the block the depth of the lines it replaces. */
-function reindent(block: string, replaced: string): string {
-  const have = /^[ \t]*/.exec(block)?.[0] ?? "";
-  const want = /^[ \t]*/.exec(replaced)?.[0] ?? "";
-  if (have === want) return block;
-  return block
-    .split("\n")
-    .map((line) => (line.trim() === "" ? line : line.startsWith(have) ? want + line.slice(have.length) : line))
-    .join("\n");
-}
-
 function indent(line: string): number {
-  return line.length - line.trimStart().length;
+  return indentOf(line).length;
 }
