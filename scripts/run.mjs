@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The door to every project command: `node scripts/run.mjs COMMAND …` (npm start, npm test, …). Plain Node without
+// Every project command starts here: `node scripts/run.mjs COMMAND …` (npm start, npm test, …). Plain Node without
 // dependencies, because on a fresh clone there are none yet: it installs them, bundles the TypeScript build scripts and runs them.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";

@@ -54,16 +54,16 @@ test("a signal cancels: before sending, and while it runs", async () => {
   await assert.rejects(waiting, { code: "cancelled" });
 });
 
-for (const [deed, said] of [
+for (const [way, said] of [
   ["kill", /SIGKILL/],
   ["abort", /SIGABRT/],
   ["exit", /code 7/],
 ] as const) {
-  test(`an engine that dies by ${deed} rejects everything pending and is back with its model in under two seconds`, async () => {
+  test(`an engine that dies by ${way} rejects everything pending and is back with its model in under two seconds`, async () => {
     make();
     await client.request("load", { path: "model.gguf" });
     const pending = client.request("complete", prompt("never"));
-    const fatal = client.request("complete", prompt(deed));
+    const fatal = client.request("complete", prompt(way));
     await Promise.all([
       assert.rejects(pending, { code: "engine-gone", message: said }),
       assert.rejects(fatal, { code: "engine-gone", message: said }),

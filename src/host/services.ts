@@ -9,7 +9,7 @@ import type { Privacy } from "./privacy.js";
 import type { ActiveHeadSet } from "./search/head-set.js";
 import type { Settings } from "./settings.js";
 
-/** What activation builds once and every deed gets. */
+/** What activation builds once and every feature gets. */
 export interface Services {
   /** From the first line of the bundle's own code to the end of activation. */
   activationMs: number;

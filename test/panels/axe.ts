@@ -15,7 +15,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 export async function axe(body: Locator): Promise<AxeFinding[]> {
   const frame = await (await body.elementHandle())?.ownerFrame();
   if (!frame) throw new Error("This body belongs to no document.");
-  await frame.evaluate(AXE); // by the debugger's door: the content policy lets no script in
+  await frame.evaluate(AXE); // by the debugger, because the content policy lets no script in
   return await frame.evaluate(async () => {
     type Axe = {
       run(): Promise<{ violations: { id: string; impact: string | null; nodes: { html: string; failureSummary?: string }[] }[] }>;

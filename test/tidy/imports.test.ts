@@ -1,12 +1,12 @@
-// Who sees whom: the rooms of ARCHITECTURE.md, as a test.
+// Which folder may import which: the table of ARCHITECTURE.md, as a test.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { sources } from "./tracked.js";
 
-/** Room -> rooms it may import, besides itself. `core` is pure, so every process may use it; `protocol` is the contract. */
-const ROOMS: Record<string, string[]> = {
+/** Folder -> folders it may import, besides itself. `core` is pure, so every process may use it; `protocol` is the contract. */
+const FOLDERS: Record<string, string[]> = {
   "src/protocol": [],
   "src/core": ["src/protocol"],
   "src/store": ["src/protocol", "src/core"],
@@ -56,30 +56,30 @@ function importsOf(file: string): Import[] {
   return [...found, ...bare].map((match) => ({ file, specifier: match[1] ?? "" }));
 }
 
-const roomOf = (file: string) => Object.keys(ROOMS).find((room) => file.startsWith(`${room}/`));
+const folderOf = (file: string) => Object.keys(FOLDERS).find((folder) => file.startsWith(`${folder}/`));
 const files = sources();
 const imports = files.flatMap(importsOf);
 
 test("there is something to look at", () => {
   assert.ok(files.length > 100, `${files.length} source files`);
   assert.ok(imports.length > 300, `${imports.length} imports`);
-  for (const room of Object.keys(ROOMS))
+  for (const folder of Object.keys(FOLDERS))
     assert.ok(
-      files.some((file) => file.startsWith(`${room}/`)),
-      `${room} is empty`,
+      files.some((file) => file.startsWith(`${folder}/`)),
+      `${folder} is empty`,
     );
 });
 
-test("rooms import only the rooms that they may see", () => {
+test("folders import only the folders that they may see", () => {
   const wrong = imports.flatMap(({ file, specifier }) => {
-    const room = roomOf(file);
-    if (!room || !specifier.startsWith(".")) return [];
+    const folder = folderOf(file);
+    if (!folder || !specifier.startsWith(".")) return [];
     const target = path.posix.join(path.posix.dirname(file), specifier);
     const support = Object.keys(TEST_SUPPORT).find((folder) => target.startsWith(folder));
     if (support) return TEST_SUPPORT[support]?.(file) ? [] : [`${file} imports ${specifier}: only tests may`];
-    const seen = roomOf(target);
-    if (!seen) return [`${file} imports ${specifier}, which lies in no room`];
-    return seen === room || ROOMS[room]?.includes(seen) ? [] : [`${file} imports ${specifier}: ${room} does not see ${seen}`];
+    const seen = folderOf(target);
+    if (!seen) return [`${file} imports ${specifier}, which lies in none of them`];
+    return seen === folder || FOLDERS[folder]?.includes(seen) ? [] : [`${file} imports ${specifier}: ${folder} does not see ${seen}`];
   });
   assert.deepEqual(wrong, []);
 });

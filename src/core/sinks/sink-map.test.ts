@@ -6,26 +6,26 @@ import { sequentialPalette } from "../picture/colour.js";
 import { largest, paletteIndex, place, robustMax, ticks } from "../picture/scale.js";
 import { shortestFloat32 } from "./csv-json.js";
 import { maxPool } from "./pixels.js";
-import * as door from "./sink-map.js";
+import * as sinkMap from "./sink-map.js";
 
 const TOKENS = ["<bos>", ' "a, b"', "\n", "é<", "end"];
 
-function sample(layers = 2, heads = 3): door.SinkData {
+function sample(layers = 2, heads = 3): sinkMap.SinkData {
   const columnMeans = Float32Array.from({ length: layers * heads * TOKENS.length }, (_, index) => ((index * 37) % 101) / 300);
-  const data: door.SinkData = { tokens: TOKENS, ids: [0, 1, 2, 3, 4], layers, heads, columnMeans, sinks: [] };
-  data.sinks = door.allSinksAt(data, { mode: "fixed", value: 0.1 });
+  const data: sinkMap.SinkData = { tokens: TOKENS, ids: [0, 1, 2, 3, 4], layers, heads, columnMeans, sinks: [] };
+  data.sinks = sinkMap.allSinksAt(data, { mode: "fixed", value: 0.1 });
   return data;
 }
 
 test("sinks are the keys strictly above the limit without the lowest one", () => {
-  assert.deepEqual(door.sinksAt(Float32Array.of(0.05, 0.5, 0.25, 0.125, 0.5), 0.125), { exempt: 1, positions: [2, 4] });
-  assert.deepEqual(door.sinksAt(Float32Array.of(0.1, 0.05), 0.5), { exempt: null, positions: [] });
-  assert.deepEqual(door.sinksAt(new Float32Array(0), 0), { exempt: null, positions: [] });
+  assert.deepEqual(sinkMap.sinksAt(Float32Array.of(0.05, 0.5, 0.25, 0.125, 0.5), 0.125), { exempt: 1, positions: [2, 4] });
+  assert.deepEqual(sinkMap.sinksAt(Float32Array.of(0.1, 0.05), 0.5), { exempt: null, positions: [] });
+  assert.deepEqual(sinkMap.sinksAt(new Float32Array(0), 0), { exempt: null, positions: [] });
 });
 
 test("a relative threshold is divided by the number of keys", () => {
-  assert.equal(door.limitOf({ mode: "relative", value: 5 }, 20), 0.25);
-  assert.equal(door.limitOf({ mode: "fixed", value: 0.1 }, 20), 0.1);
+  assert.equal(sinkMap.limitOf({ mode: "relative", value: 5 }, 20), 0.25);
+  assert.equal(sinkMap.limitOf({ mode: "fixed", value: 0.1 }, 20), 0.1);
 });
 
 test("mass on all keys of a causal matrix is 1, because its rows sum to 1", () => {
@@ -41,18 +41,18 @@ test("mass on all keys of a causal matrix is 1, because its rows sum to 1", () =
         return seen.reduce((a, b) => a + b, 0) / seen.length;
       });
       const all = Array.from({ length: n }, (_, key) => key);
-      assert.ok(Math.abs(door.massOn(means, all) - 1) < 1e-5);
+      assert.ok(Math.abs(sinkMap.massOn(means, all) - 1) < 1e-5);
     }),
   );
 });
 
 test("hiding the initial sink takes exactly its own mass away", () => {
   const data = sample();
-  const withInitial = door.sinkMasses(data, { mode: "fixed", value: 0.1 }, true);
-  const without = door.sinkMasses(data, { mode: "fixed", value: 0.1 }, false);
+  const withInitial = sinkMap.sinkMasses(data, { mode: "fixed", value: 0.1 }, true);
+  const without = sinkMap.sinkMasses(data, { mode: "fixed", value: 0.1 }, false);
   for (const { layer, head, exempt } of data.sinks) {
     const at = layer * data.heads + head;
-    const own = exempt === null ? 0 : door.massOn(door.meansOf(data, layer, head), [exempt]);
+    const own = exempt === null ? 0 : sinkMap.massOn(sinkMap.meansOf(data, layer, head), [exempt]);
     assert.ok(Math.abs((withInitial[at] as number) - (without[at] as number) - own) < 1e-6);
   }
 });
@@ -69,10 +69,10 @@ test("the shortest decimal of a float32 reads back as the same float32", () => {
 
 test("the CSV reads back to the same numbers, tokens and roles", () => {
   const data = sample();
-  const rows = parseCsv(door.toCsv(data));
+  const rows = parseCsv(sinkMap.toCsv(data));
   assert.deepEqual(rows.shift(), ["layer", "head", "key", "token", "column_mean", "role"]);
   assert.equal(rows.length, data.layers * data.heads * TOKENS.length);
-  const roles = new Map(data.sinks.map((entry) => [`${entry.layer},${entry.head}`, door.rolesOf(entry)]));
+  const roles = new Map(data.sinks.map((entry) => [`${entry.layer},${entry.head}`, sinkMap.rolesOf(entry)]));
   rows.forEach(([layer, head, key, token, mean, role], index) => {
     assert.equal(Math.fround(Number(mean)), data.columnMeans[index]);
     assert.equal(token, TOKENS[Number(key)]);
@@ -82,7 +82,7 @@ test("the CSV reads back to the same numbers, tokens and roles", () => {
 
 test("the JSON has the shape that cli.md promises", () => {
   const data = sample();
-  const read = JSON.parse(door.toJson(data));
+  const read = JSON.parse(sinkMap.toJson(data));
   assert.deepEqual(Object.keys(read), ["tokens", "ids", "layers", "heads", "columnMeans", "sinks"]);
   assert.deepEqual(read.tokens, TOKENS);
   assert.deepEqual(
@@ -95,9 +95,9 @@ test("the JSON has the shape that cli.md promises", () => {
 
 test("the PNG opens elsewhere and its pixels are the column means on the palette", () => {
   const data = sample();
-  const raster = door.toPixels(data);
+  const raster = sinkMap.toPixels(data);
   assert.deepEqual([raster.width, raster.height], [TOKENS.length, 6]);
-  const read = PNG.sync.read(Buffer.from(door.toPng(data)));
+  const read = PNG.sync.read(Buffer.from(sinkMap.toPng(data)));
   assert.deepEqual([read.width, read.height], [TOKENS.length * 8, 6 * 8]);
   const palette = sequentialPalette("light");
   const scale = { kind: "linear", max: largest(data.columnMeans) } as const;
@@ -111,7 +111,7 @@ test("the PNG opens elsewhere and its pixels are the column means on the palette
 });
 
 test("a picture wider than 64 KiB of data is still a whole PNG", () => {
-  const data: door.SinkData = {
+  const data: sinkMap.SinkData = {
     tokens: Array(5000).fill("x"),
     layers: 4,
     heads: 8,
@@ -119,7 +119,7 @@ test("a picture wider than 64 KiB of data is still a whole PNG", () => {
     sinks: [],
   };
   data.columnMeans[5000 * 31 + 4999] = 1;
-  const read = PNG.sync.read(Buffer.from(door.toPng(data)));
+  const read = PNG.sync.read(Buffer.from(sinkMap.toPng(data)));
   assert.deepEqual([read.width, read.height], [4096, 32]);
   assert.deepEqual([...read.data.subarray(-4, -1)], [...(sequentialPalette("light")[255] ?? [])]);
 });
@@ -165,29 +165,29 @@ test("labels of a legend keep apart, and the largest value always has one", () =
 test("SVG and HTML escape what a prompt can hold", () => {
   const data = sample();
   data.tokens = ["<script>alert(1)</script>", "&amp;", "\u0000\ud800", '"', "</text>"];
-  const svg = door.toSvg(data);
+  const svg = sinkMap.toSvg(data);
   assert.ok(!svg.includes("<script>") && svg.includes("&lt;script&gt;") && svg.includes("&amp;amp;"));
   assert.ok(!/[^\P{Cc}\n]|\p{Cs}/u.test(svg));
-  const html = door.toHtml(data);
+  const html = sinkMap.toHtml(data);
   assert.equal(html.match(/<script>/g)?.length, 1);
-  assert.ok(html.includes(door.NOT_AN_EXPLANATION));
+  assert.ok(html.includes(sinkMap.NOT_AN_EXPLANATION));
 });
 
 test("column means that do not fit the sizes are refused in a sentence", () => {
   const data = { ...sample(), columnMeans: new Float32Array(3) };
-  for (const write of [door.toCsv, door.toJson, door.toSvg, door.toHtml, door.toPng])
+  for (const write of [sinkMap.toCsv, sinkMap.toJson, sinkMap.toSvg, sinkMap.toHtml, sinkMap.toPng])
     assert.throws(() => write(data), /3 column means.*need 30/);
 });
 
 test("a prompt of one token can be exported", () => {
-  const data: door.SinkData = {
+  const data: sinkMap.SinkData = {
     tokens: ["x"],
     layers: 1,
     heads: 1,
     columnMeans: Float32Array.of(1),
     sinks: [{ layer: 0, head: 0, exempt: 0, positions: [] }],
   };
-  for (const write of [door.toCsv, door.toJson, door.toSvg, door.toHtml, door.toPng]) assert.ok(write(data).length > 0);
+  for (const write of [sinkMap.toCsv, sinkMap.toJson, sinkMap.toSvg, sinkMap.toHtml, sinkMap.toPng]) assert.ok(write(data).length > 0);
 });
 
 /** A small reader of RFC 4180, so that the test does not believe the writer. */

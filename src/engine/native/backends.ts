@@ -26,10 +26,10 @@ export class Backends {
   /** Why calibration stays on the CPU, or null. What a process was first told holds: kernels that are kept off are not checked again. */
   private readonly verdicts = new Map<BackendName, string | null>();
 
-  /** @param doors how binaries are found, asked and opened; tests bring their own */
+  /** @param access how binaries are found, probed and opened; tests bring their own */
   constructor(
     private readonly log: LogListener,
-    private readonly doors: { installed: typeof installedBackends; probe: typeof probeBackend; open: typeof Backend.open } = {
+    private readonly access: { installed: typeof installedBackends; probe: typeof probeBackend; open: typeof Backend.open } = {
       installed: installedBackends,
       probe: probeBackend,
       open: Backend.open,
@@ -68,7 +68,7 @@ export class Backends {
       return { backend: await backend, reason: `${name} is in use since the engine started.${this.whereComputed(name)}`, automatic: true };
     }
     const passed: string[] = [];
-    for (const installed of this.doors.installed()) {
+    for (const installed of this.access.installed()) {
       if (installed.name === "cpu") continue;
       const { why, device } = await this.judge(installed);
       if (why === null) {
@@ -83,14 +83,14 @@ export class Backends {
 
   /** What the binary for the CPU holds: there is always one. */
   async cpu(): Promise<Probe> {
-    const cpu = this.doors.installed().find(({ name }) => name === "cpu") as InstalledBackend;
-    return await this.doors.probe(cpu);
+    const cpu = this.access.installed().find(({ name }) => name === "cpu") as InstalledBackend;
+    return await this.access.probe(cpu);
   }
 
   /** Every installed backend; with `probe` each is asked what it holds, otherwise the CPU alone. */
   async list(probe: boolean): Promise<BackendInfo[]> {
     return await Promise.all(
-      this.doors.installed().map(async (installed): Promise<BackendInfo> => {
+      this.access.installed().map(async (installed): Promise<BackendInfo> => {
         const { name, ours } = installed;
         if (!probe && name !== "cpu") return { name, act: ours, reason: "not asked yet" };
         try {
@@ -115,16 +115,16 @@ export class Backends {
   /** Opens a binary; kernels that failed their check are kept off first, and the op then runs on the CPU. */
   private async open(name: BackendName): Promise<Backend> {
     const off = CHECKED[name];
-    const installed = this.doors.installed().find((one) => one.name === name);
+    const installed = this.access.installed().find((one) => one.name === name);
     if (off !== undefined && installed?.ours) {
       if (!this.verdicts.has(name)) await this.ask(installed);
       if (this.verdicts.get(name) !== null) process.env[off] = "1";
     }
-    return await this.doors.open(name, this.log);
+    return await this.access.open(name, this.log);
   }
 
   private async ask(installed: InstalledBackend): Promise<Probe> {
-    const probe = await this.doors.probe(installed);
+    const probe = await this.access.probe(installed);
     const known = this.verdicts.get(installed.name);
     const onCpu = known === undefined ? probe.onCpu : known;
     this.verdicts.set(installed.name, onCpu);

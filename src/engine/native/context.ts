@@ -287,9 +287,9 @@ export function readSinks(flat: Int32Array): HeadSinks[] {
   return sinks.sort((a, b) => a.layer - b.layer || a.head - b.head);
 }
 
-function stockBinary(deed: string): ActError {
+function stockBinary(what: string): ActError {
   return new ActError(
     "stock-binary",
-    `The loaded llama.cpp binary is a stock one and cannot ${deed}; run "npm start" in the repository once to build ours, or reinstall the extension.`,
+    `The loaded llama.cpp binary is a stock one and cannot ${what}; run "npm start" in the repository once to build ours, or reinstall the extension.`,
   );
 }

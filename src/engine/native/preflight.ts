@@ -1,4 +1,4 @@
-// The door that a model file passes before native code sees it.
+// Checks a model file before native code opens it.
 import fs from "node:fs";
 import { type GgufHeader, readGguf } from "../../core/gguf/header.js";
 import { ActError } from "../../protocol/errors.js";
