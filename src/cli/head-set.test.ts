@@ -63,6 +63,14 @@ test("none, all, a published name, a file; flags win over the file", async () =>
   });
 });
 
+test("a beta for each head comes through; --beta puts one for all in its place", async () => {
+  const name = await file({ ...set, schema: 2, use: "chat", betas: [0.2, 1.4] });
+  assert.deepEqual((await resolve({ heads: name }))?.betas, [0.2, 1.4]);
+  const one = await resolve({ heads: name, beta: "1.5" });
+  assert.deepEqual([one?.betas, one?.beta], [undefined, 1.5]);
+  await assert.rejects(resolve({ heads: name, beta: "2.5" }), { code: "usage", message: /between 0 and 2/ });
+});
+
 test("only layers and heads are required of a file's model", async () => {
   const calibration = await resolve({ heads: await file({ schema: 1, model: { layers: 30, heads: 9 }, heads: [[3, 3]] }) });
   assert.deepEqual([calibration?.beta, calibration?.threshold], [0.4, { mode: "fixed", value: 0.1 }]);
@@ -82,7 +90,8 @@ test("bad sets are refused", async () => {
     message: /"nobody" is neither a head-set file nor a bundled name/,
   });
   await refused("{", /is not JSON/);
-  await refused({ ...set, schema: 2 }, /schema 2/);
+  await refused({ ...set, schema: 3 }, /schema 3/);
+  await refused({ ...set, schema: 2, betas: [1] }, /one number for each head/);
   await refused(
     {
       ...set,

@@ -1,9 +1,11 @@
 import {
   type Calibration,
+  calibrationOfSet,
   DEFAULT_BETA,
   DEFAULT_THRESHOLD,
   eligibleHeads,
   MethodSchema,
+  MOST_BETA,
   StatisticsSchema,
 } from "../protocol/calibration.js";
 import type { ModelInfo } from "../protocol/engine.js";
@@ -23,14 +25,15 @@ export async function calibrationOf(flags: Flags, model: Model, warn: (text: str
   const asked = text(flags, "heads") ?? "none";
   const own = calibrationFlags(flags);
   if (asked === "none") return null;
-  const calibration = { ...(asked === "all" ? everyHead(model) : await fromSet(asked, flags, model, warn)), ...own };
-  if (calibration.method === "act" && calibration.beta > 1)
-    throw new ActError("usage", `--beta must be between 0 and 1, not ${calibration.beta}.`);
+  const { betas, ...set } = asked === "all" ? everyHead(model) : await fromSet(asked, flags, model, warn);
+  const calibration = { ...set, ...(betas && own.beta === undefined && { betas }), ...own };
+  if (calibration.method === "act" && calibration.beta > MOST_BETA)
+    throw new ActError("usage", `--beta must be between 0 and ${MOST_BETA}, not ${calibration.beta}.`);
   return calibration;
 }
 
 /** The flags that say how heads are calibrated, for commands that choose the heads themselves as well. */
-export function calibrationFlags(flags: Flags): Partial<Omit<Calibration, "heads">> {
+export function calibrationFlags(flags: Flags): Partial<Omit<Calibration, "heads" | "betas">> {
   const method = choice(flags, "method", MethodSchema);
   const beta = number(flags, "beta");
   const limit = threshold(flags);
@@ -51,5 +54,5 @@ async function fromSet(asked: string, flags: Flags, model: Model, warn: (text: s
   const set = await findHeadSet(asked, dataFolder(flags) ?? null);
   const warning = checkHeadSet(set, model, asked);
   if (warning !== null) warn(warning);
-  return { method: set.method, heads: set.heads, beta: set.beta, threshold: set.threshold, statistics: set.statistics };
+  return calibrationOfSet(set);
 }

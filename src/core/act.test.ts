@@ -100,16 +100,32 @@ const threshold = fc.oneof(
     value: fc.double({ min: 0.5, max: 8, noNaN: true }),
   }),
 );
-const beta = fc.double({ min: 0, max: 1, noNaN: true });
+const beta = fc.double({ min: 0, max: 2, noNaN: true });
 const sum = (row: ArrayLike<number>) => Array.from(row).reduce((a, b) => a + b, 0);
 
-test("every calibrated row still sums to 1 and has no negative weight", () => {
+test("every calibrated row still sums to 1, and has no negative weight unless sinks are strengthened", () => {
   fc.assert(
     fc.property(attention, beta, threshold, (rows, b, t) => {
       for (const row of calibrateMatrix(rows, { beta: b, threshold: t }).out) {
         assert.ok(Math.abs(sum(row) - 1) < 1e-12);
-        assert.ok(row.every((weight) => weight >= 0));
+        assert.ok(b > 1 || row.every((weight) => weight >= 0));
       }
+    }),
+  );
+});
+
+test("a row is linear in the strength 1 - beta, up to beta 2", () => {
+  fc.assert(
+    fc.property(attention, beta, threshold, (rows, b, t) => {
+      const { out, sinks } = calibrateMatrix(rows, { beta: b, threshold: t });
+      const zero = calibrateMatrix(rows, { beta: 0, threshold: t });
+      assert.deepEqual(zero.sinks, sinks);
+      out.forEach((row, q) => {
+        row.forEach((weight, k) => {
+          const before = rows[q]?.[k] ?? 0;
+          assert.ok(Math.abs(weight - (before + (1 - b) * ((zero.out[q]?.[k] as number) - before))) < 1e-9);
+        });
+      });
     }),
   );
 });

@@ -8,7 +8,7 @@
 import type { Threshold } from "../protocol/calibration.js";
 
 export interface ActOptions {
-  /** What a sink keeps of its attention, 0..1. */
+  /** What a sink keeps of its attention: under 1 sinks are weakened, over 1 strengthened, at most 2. */
   beta: number;
   threshold: Threshold;
 }
@@ -45,7 +45,11 @@ export function pickSinks(columnMeans: ArrayLike<number>, limit: number): { exem
   return { exempt, sinks };
 }
 
-/** One row with its sinks scaled by `beta`; the freed mass goes to the other keys in proportion to their own weight. */
+/**
+ * One row with its sinks scaled by `beta`; the freed mass goes to the other keys in proportion to their own weight. With beta above 1 the sinks
+ * take it from them instead, and where they hold more than 1 / beta of the row, the others' weights become negative: the row stays linear in
+ * beta and sums to 1 (calibration.md, section 6).
+ */
 export function calibrateRow(row: ArrayLike<number>, sinks: readonly number[], beta: number): Float64Array {
   const out = Float64Array.from(row);
   const isSink = new Set(sinks);

@@ -15,11 +15,25 @@ export type Threshold = v.InferOutput<typeof ThresholdSchema>;
 export const StatisticsSchema = v.picklist(["running", "row"]);
 export type Statistics = v.InferOutput<typeof StatisticsSchema>;
 
-/** `act`: later sinks keep `beta` of their attention. `zero-tuning`: the initial token keeps `beta` of its own (beta may exceed 1 there) and the rest is renormalised (Han et al. 2025). */
+/** `act`: later sinks keep `beta` of their attention (under 1 weakens them, 1 is off, over 1 strengthens them). `zero-tuning`: the initial token keeps `beta` of its own (beta may exceed 1 there) and the rest is renormalised (Han et al. 2025). */
 export const MethodSchema = v.picklist(["act", "zero-tuning"]);
 export type Method = v.InferOutput<typeof MethodSchema>;
 
 const BetaSchema = v.pipe(v.number(), v.finite(), v.minValue(0, "beta must be at least 0"));
+
+/** Most that ACT strengthens a sink: a strength per head is 1 - beta in [-1, 1]. */
+export const MOST_BETA = 2;
+
+interface Strengths {
+  method: Method;
+  heads: readonly Head[];
+  beta: number;
+  betas?: readonly number[] | undefined;
+}
+const matchesHeads = ({ heads, betas }: Strengths) => betas === undefined || betas.length === heads.length;
+const ONE_FOR_EACH_HEAD = "betas must hold one number for each head";
+const inRange = ({ method, beta, betas = [] }: Strengths) => method !== "act" || [beta, ...betas].every((value) => value <= MOST_BETA);
+const IN_RANGE = `beta must be between 0 and ${MOST_BETA}`;
 
 /** What a request asks the engine to apply; `null` in a request means calibration off. */
 export const CalibrationSchema = v.pipe(
@@ -27,10 +41,13 @@ export const CalibrationSchema = v.pipe(
     method: MethodSchema,
     heads: v.array(HeadSchema),
     beta: BetaSchema,
+    /** One for each of `heads`; absent: `beta` for all. */
+    betas: v.optional(v.array(BetaSchema)),
     threshold: ThresholdSchema,
     statistics: StatisticsSchema,
   }),
-  v.check((c) => c.method !== "act" || c.beta <= 1, "beta must be between 0 and 1"),
+  v.check((set) => matchesHeads(set), ONE_FOR_EACH_HEAD),
+  v.check((set) => inRange(set), IN_RANGE),
 );
 export type Calibration = v.InferOutput<typeof CalibrationSchema>;
 
@@ -66,27 +83,49 @@ export const EvidenceSchema = v.looseObject({
 });
 export type Evidence = v.InferOutput<typeof EvidenceSchema>;
 
-/** A head-set file, schema version 1 (shared by `act calibrate --out`, `--heads FILE`, and the panel's export and import). */
-export const HeadSetSchema = v.looseObject({
-  schema: v.literal(1),
-  name: v.optional(v.string()),
-  method: v.optional(MethodSchema, "act"),
-  beta: v.optional(BetaSchema, 0.4),
-  threshold: v.optional(ThresholdSchema, { mode: "fixed", value: 0.1 }),
-  statistics: v.optional(StatisticsSchema, "running"),
-  model: v.looseObject({
+/** What a head set is for: code that the editor completes, conversations, or prompts of a task. */
+export const UseSchema = v.picklist(["completions", "chat", "task"]);
+export type Use = v.InferOutput<typeof UseSchema>;
+
+/**
+ * A head-set file (shared by `act calibrate --out`, `--heads FILE`, and the panel's export and import). Schema 1 had one beta and no use; it is read
+ * as schema 2 for task prompts.
+ */
+export const HeadSetSchema = v.pipe(
+  v.looseObject({
+    schema: v.picklist([1, 2]),
+    use: v.optional(UseSchema, "task"),
     name: v.optional(v.string()),
-    sha256: v.optional(v.string()),
-    architecture: v.optional(v.string()),
-    layers: v.pipe(v.number(), v.integer(), v.minValue(1)),
-    heads: v.pipe(v.number(), v.integer(), v.minValue(1)),
+    method: v.optional(MethodSchema, "act"),
+    beta: v.optional(BetaSchema, 0.4),
+    /** One for each of `heads`; absent: `beta` for all. */
+    betas: v.optional(v.array(BetaSchema)),
+    threshold: v.optional(ThresholdSchema, { mode: "fixed", value: 0.1 }),
+    statistics: v.optional(StatisticsSchema, "running"),
+    model: v.looseObject({
+      name: v.optional(v.string()),
+      sha256: v.optional(v.string()),
+      architecture: v.optional(v.string()),
+      layers: v.pipe(v.number(), v.integer(), v.minValue(1)),
+      heads: v.pipe(v.number(), v.integer(), v.minValue(1)),
+    }),
+    heads: v.array(HeadSchema),
+    /** True only where the confirmation's interval lies above zero. */
+    on: v.optional(v.boolean()),
+    evidence: v.optional(EvidenceSchema),
+    /** The evidence in a sentence. */
+    verdict: v.optional(v.string()),
   }),
-  heads: v.array(HeadSchema),
-  /** True only where the confirmation's interval lies above zero. */
-  on: v.optional(v.boolean()),
-  evidence: v.optional(EvidenceSchema),
-});
+  v.transform((set) => ({ ...set, schema: 2 as const })),
+  v.check((set) => matchesHeads(set), ONE_FOR_EACH_HEAD),
+  v.check((set) => inRange(set), IN_RANGE),
+);
 export type HeadSet = v.InferOutput<typeof HeadSetSchema>;
+
+/** What a request applies of a head set. */
+export function calibrationOfSet({ method, heads, beta, betas, threshold, statistics }: HeadSet): Calibration {
+  return { method, heads, beta, ...(betas && { betas }), threshold, statistics };
+}
 
 export const DEFAULT_BETA = 0.4;
 export const DEFAULT_THRESHOLD: Threshold = { mode: "fixed", value: 0.1 };

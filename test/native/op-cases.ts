@@ -107,6 +107,9 @@ export function opCases(): Case[] {
   }
   add("beta 1 changes nothing", { beta: 1, sinks: "many" }, true);
   add("beta 0 takes all of a sink", { beta: 0, sinks: "many" }, true);
+  for (const sinks of ["many", "sharp", "tiny rest", "all"] as const)
+    for (const rows of [1, 40])
+      add(`beta 1.7 strengthens, ${sinks}, ${rows} rows`, { beta: 1.7, sinks, rows: [rows], past: 60 }, sinks !== "all");
   for (const rule of ["running", "row"] as const)
     add(
       `${rule} statistics over a prefill of 64 in two parts and four tokens`,

@@ -15,7 +15,7 @@ function rounded(outcome: Outcome): Outcome {
 }
 
 function keyOf(item: number, heads: readonly HeadIndex[], variant?: Variant): string {
-  return `${item}|${variant ? `${variant.method}:${variant.beta}|` : ""}${heads.join(",")}`;
+  return `${item}|${variant ? `${variant.method}:${variant.betas?.join() ?? variant.beta}|` : ""}${heads.join(",")}`;
 }
 
 export interface Spent extends Cost {

@@ -30,10 +30,12 @@ export interface Job {
   variant?: Variant;
 }
 
-/** Another rule behind the same op, as a rival in the same confirmation. */
+/** Another rule or other strengths behind the same op. */
 export interface Variant {
   method: "act" | "zero-tuning";
   beta: number;
+  /** One for each of the job's heads; absent: `beta` for all. */
+  betas?: readonly number[];
 }
 
 export interface Cost {

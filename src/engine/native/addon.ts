@@ -42,9 +42,12 @@ export interface AddonContext {
 export interface NativeCalibration {
   method: 0 | 1;
   beta: number;
+  /** One for each head; absent: `beta` for all. */
+  betas?: Float32Array;
   thresholdMode: 0 | 1;
   threshold: number;
   statistics: 0 | 1;
+  /** layer, head, layer, head... */
   heads: Int32Array;
 }
 export interface AddonSampler {

@@ -201,6 +201,7 @@ export class NativeContext {
     this.addon.actSetCalibration(sequence, {
       method: calibration.method === "act" ? 0 : 1,
       beta: calibration.beta,
+      ...(calibration.betas && { betas: Float32Array.from(calibration.betas) }),
       thresholdMode: calibration.threshold.mode === "fixed" ? 0 : 1,
       threshold: calibration.threshold.value,
       statistics: calibration.statistics === "running" ? 0 : 1,

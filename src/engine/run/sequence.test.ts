@@ -64,6 +64,7 @@ test("equal calibrations have equal keys, whatever the order of their heads; an 
     }),
   );
   assert.notEqual(calibrationKey(on), calibrationKey({ ...on, beta: 0.5 }));
+  assert.notEqual(calibrationKey({ ...on, betas: [0.2, 1] }), calibrationKey({ ...on, betas: [1, 0.2] }));
   assert.notEqual(calibrationKey(on), calibrationKey({ ...on, threshold: { mode: "relative", value: 0.1 } }));
   assert.equal(calibrationKey({ ...on, heads: [] }), calibrationKey(null));
 });

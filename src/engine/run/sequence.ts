@@ -8,9 +8,9 @@ export const CALIBRATED_REFRESH = 64;
 /** What a calibration means for cached keys and values: two calibrations with equal keys share them. "" = off. */
 export function calibrationKey(calibration: Calibration | null): string {
   if (!calibration || calibration.heads.length === 0) return "";
-  const heads = calibration.heads.map(([layer, head]) => `${layer}.${head}`).sort();
-  const { method, beta, threshold, statistics } = calibration;
-  return [method, beta, threshold.mode, threshold.value, statistics, ...heads].join(" ");
+  const { method, beta, betas, threshold, statistics } = calibration;
+  const heads = calibration.heads.map(([layer, head], i) => `${layer}.${head}${betas ? `x${betas[i]}` : ""}`).sort();
+  return [method, betas ? "" : beta, threshold.mode, threshold.value, statistics, ...heads].join(" ");
 }
 
 /** How many leading tokens of `prompt` can be taken over from a cache that holds `cached`. The last token is always evaluated, for its logits. */

@@ -1,4 +1,4 @@
-import type { Baseline, Cost, HeadIndex, Job, Outcome, Scored, Scorer } from "../../core/search/scorer.js";
+import type { Baseline, Cost, HeadIndex, Job, Outcome, Scored, Scorer, Variant } from "../../core/search/scorer.js";
 import { toHead, toIndex } from "../../core/search/scorer.js";
 import { limitOf, sinksAt } from "../../core/sinks/values.js";
 import type { Calibration, Head } from "../../protocol/calibration.js";
@@ -22,7 +22,7 @@ export interface ScorerItem {
 }
 
 /** The strength at which heads are calibrated; the heads come with each job. */
-export type Strength = Omit<Calibration, "heads">;
+export type Strength = Omit<Calibration, "heads" | "betas">;
 
 /** Layer inputs of recent prompts are kept up to this many bytes, so that jobs restart at their first changed layer. */
 const INPUT_BYTES = 192 * 2 ** 20;
@@ -218,9 +218,7 @@ export class EngineScorer implements Scorer {
   private async evaluate(item: number, jobs: readonly Job[], start: number, signal: AbortSignal): Promise<Outcome[]> {
     const { tokens, truth = [] } = this.at(item);
     const inputs = start > 0 ? this.inputs.get(item) : undefined;
-    const calibrations = jobs.map(
-      (job): Calibration => ({ ...this.strength, ...job.variant, heads: job.heads.map((head) => toHead(head, this.heads)) }),
-    );
+    const calibrations = jobs.map((job) => this.calibration(job));
     const rest = truth.length > 1 ? truth.slice(0, -1) : [];
     let logits: Float32Array[][] = [];
     await this.batch.untilDone(signal, async (stop) => {
@@ -235,6 +233,11 @@ export class EngineScorer implements Scorer {
       return true;
     });
     return logits.map((own) => this.outcome(item, own));
+  }
+
+  private calibration({ heads, variant }: Job): Calibration {
+    const { betas, ...rule }: Variant = variant ?? this.strength;
+    return { ...this.strength, ...rule, heads: heads.map((head) => toHead(head, this.heads)), ...(betas && { betas: [...betas] }) };
   }
 
   private outcome(item: number, logits: readonly Float32Array[]): Outcome {

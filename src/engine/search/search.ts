@@ -183,7 +183,8 @@ function headSetOf(model: Model, params: CalibrateParams, subject: Subject, resu
   const { info } = model;
   const heads = (result?.heads ?? []).map((head) => toHead(head, info.heads));
   return {
-    schema: 1,
+    schema: 2,
+    use: params.workspace === undefined ? "task" : "completions",
     name: `${info.name} / ${subject.name}`,
     method: params.method,
     beta: params.beta,

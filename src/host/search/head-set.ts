@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import * as path from "node:path";
 import * as v from "valibot";
 import * as vscode from "vscode";
-import { type Calibration, type HeadSet, HeadSetSchema } from "../../protocol/calibration.js";
+import { type Calibration, calibrationOfSet, type HeadSet, HeadSetSchema } from "../../protocol/calibration.js";
 import type { ModelInfo } from "../../protocol/engine.js";
 import type { Log } from "../log.js";
 import type { Settings } from "../settings.js";
@@ -56,7 +56,7 @@ export class ActiveHeadSet implements vscode.Disposable {
   calibration(model: ModelInfo | null): Calibration | null {
     const set = this.headSet;
     if (!set || this.unavailable(model) !== null) return null;
-    return { method: set.method, heads: set.heads, beta: set.beta, threshold: set.threshold, statistics: set.statistics };
+    return calibrationOfSet(set);
   }
 
   /** What completions apply: the head set, where calibration is switched on and fits. */

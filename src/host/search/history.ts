@@ -1,5 +1,4 @@
 import * as path from "node:path";
-import * as v from "valibot";
 import * as vscode from "vscode";
 import type { HeadSetEntry } from "../../protocol/calibrate-panel.js";
 import type { HeadSet } from "../../protocol/calibration.js";
@@ -99,7 +98,6 @@ export class KnownHeadSets {
 
   private entry({ id, set, saved }: StoredHeadSet, model: ModelInfo | null): HeadSetEntry {
     const { headSet: active, settings, engine } = this.services;
-    const said = v.safeParse(v.string(), set.verdict);
     return {
       id,
       name: set.name ?? id,
@@ -109,11 +107,9 @@ export class KnownHeadSets {
       createdAt: saved.getTime(),
       model: model && set.model.sha256 === model.sha256 ? (engine.modelName ?? model.name) : (set.model.name ?? "another model"),
       evidence: set.evidence ?? null,
-      verdict: said.success
-        ? said.output
-        : set.evidence
-          ? "Imported with the evidence below."
-          : "Imported without evidence: nothing is known about what it does here.",
+      verdict:
+        set.verdict ??
+        (set.evidence ? "Imported with the evidence below." : "Imported without evidence: nothing is known about what it does here."),
       on: active.enabled && settings.get("headSet") === this.history.fileOf(id),
       refused: refusal(set, model),
     };

@@ -25,15 +25,18 @@ export function parseHeadSet(text: string, source: string): HeadSet {
     throw new ActError("head-set", `${source} is not JSON: ${(error as Error).message}.`, { cause: error });
   }
   const version = (json as { schema?: unknown } | null)?.schema;
-  if (version !== 1)
-    throw new ActError("head-set", `${source} has head-set schema ${JSON.stringify(version) ?? "none"}; this version reads schema 1.`);
+  if (version !== 1 && version !== 2)
+    throw new ActError(
+      "head-set",
+      `${source} has head-set schema ${JSON.stringify(version) ?? "none"}; this version reads schemas 1 and 2.`,
+    );
   const parsed = v.safeParse(HeadSetSchema, json);
   if (!parsed.success) {
     const issue = parsed.issues[0];
-    throw new ActError("head-set", `${source} is not a head set: ${v.getDotPath(issue) ?? "it"}: ${issue.message}.`);
+    const where = v.getDotPath(issue);
+    throw new ActError("head-set", `${source} is not a head set: ${where === null ? "" : `${where}: `}${issue.message}.`);
   }
   const set = parsed.output;
-  if (set.method === "act" && set.beta > 1) throw new ActError("head-set", `${source}: beta is ${set.beta}, but must be between 0 and 1.`);
   assertHeads(set.heads, set.model, source);
   return set;
 }

@@ -3,6 +3,7 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
 import { temporaryFolder } from "../../../test/fixtures/temporary.js";
+import { calibrationOfSet } from "../../protocol/calibration.js";
 import type { ActError } from "../../protocol/errors.js";
 import { checkHeadSet, parseHeadSet, readHeadSet, writeHeadSet } from "./file.js";
 import { HeadSetHistory } from "./history.js";
@@ -31,11 +32,20 @@ test("what may be left out has its published value", () => {
   assert.equal(set.statistics, "running");
 });
 
+test("schema 1 is read as schema 2 for task prompts; schema 2 knows its use and a beta for each head", () => {
+  const old = parse({});
+  assert.deepEqual([old.schema, old.use, old.betas], [2, "task", undefined]);
+  const set = parse({ schema: 2, use: "completions", betas: [0.2, 1.4] });
+  assert.deepEqual([set.use, set.betas], ["completions", [0.2, 1.4]]);
+  assert.deepEqual(parseHeadSet(JSON.stringify(set), "y.json"), set);
+  assert.deepEqual(calibrationOfSet(set).betas, [0.2, 1.4]);
+});
+
 test("what is refused, and in which words", () => {
   assert.throws(() => parseHeadSet("{", "x.json"), refused(/x\.json is not JSON/));
   assert.throws(() => parseHeadSet("[]", "x.json"), refused(/schema none/));
   assert.throws(() => parseHeadSet("null", "x.json"), refused(/schema none/));
-  assert.throws(() => parse({ schema: 2 }), refused(/schema 2/));
+  assert.throws(() => parse({ schema: 3 }), refused(/schema 3; this version reads schemas 1 and 2/));
   assert.throws(
     () =>
       parse({
@@ -50,7 +60,11 @@ test("what is refused, and in which words", () => {
   assert.throws(() => parse({ heads: [[0, 9]] }), refused(/layer 0, head 9/));
   assert.throws(() => parse({ heads: [[0.5, 1]] }), refused(/heads\.0\.0/));
   assert.throws(() => parse({ heads: [[-1, 1]] }), refused(/heads\.0\.0/));
-  assert.throws(() => parse({ beta: 1.5 }), refused(/beta is 1.5/));
+  assert.throws(() => parse({ beta: 2.5 }), refused(/beta must be between 0 and 2/));
+  assert.throws(() => parse({ schema: 2, betas: [0.5] }), refused(/one number for each head/));
+  assert.throws(() => parse({ schema: 2, betas: [0.5, 2.1] }), refused(/between 0 and 2/));
+  assert.throws(() => parse({ schema: 2, betas: [0.5, "x"] }), refused(/betas\.1/));
+  assert.throws(() => parse({ schema: 2, use: "work" }), refused(/use/));
   assert.throws(() => parse({ beta: -0.1 }), refused(/beta must be at least 0/));
   assert.throws(() => parse({ beta: "a" }), refused(/beta/));
   assert.throws(() => parse({ model: { layers: 30 } }), refused(/model\.heads/));

@@ -41,7 +41,8 @@ export async function readPublishedHeadSets(dataFolder: string): Promise<HeadSet
     throw new ActError("data", `${file} is damaged: ${(error as Error).message}`, { cause: error });
   }
   return sets.map(({ name, model, layers, heads, beta, threshold, statistics, set }) => ({
-    schema: 1,
+    schema: 2,
+    use: "task",
     name,
     method: "act",
     beta,

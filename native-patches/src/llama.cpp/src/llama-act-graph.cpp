@@ -113,7 +113,7 @@ private:
                 entry[GGML_ACT_ENTRY_HEAD]   = e.head;
                 entry[GGML_ACT_ENTRY_SLOT]   = e.slot;
                 entry[GGML_ACT_ENTRY_FLAGS]  = flags;
-                memcpy(entry + GGML_ACT_ENTRY_WEIGHT, &config.weight, sizeof(float));
+                memcpy(entry + GGML_ACT_ENTRY_WEIGHT, &e.weight, sizeof(float));
                 memcpy(entry + GGML_ACT_ENTRY_LIMIT,  &limit,         sizeof(float));
                 entry[GGML_ACT_ENTRY_ROW0]   = first;
                 entry += GGML_ACT_ENTRY_SIZE;

@@ -61,13 +61,23 @@ void llama_act::move_to_cpu(int32_t il) {
     resize(il, layers[il], layers[il].used.size());
 }
 
-void llama_act::add(act_sequence & seq, int32_t il, int32_t head, bool calibrated) {
+void llama_act::add(act_sequence & seq, int32_t il, int32_t head, bool calibrated, float weight) {
     auto & list = seq.layers[il];
     auto   at   = std::lower_bound(list.begin(), list.end(), head, [](const act_entry & e, int32_t h) { return e.head < h; });
     if (at != list.end() && at->head == head) {
-        at->calibrated = at->calibrated || calibrated;
+        if (calibrated) {
+            at->calibrated = true;
+            at->weight     = weight;
+        }
     } else {
-        list.insert(at, { head, new_slot(il), calibrated });
+        list.insert(at, { head, new_slot(il), calibrated, weight });
+    }
+}
+
+void llama_act::add_calibrated(act_sequence & seq) {
+    const llama_act_config & config = seq.config;
+    for (size_t i = 0; i < config.heads.size(); i++) {
+        add(seq, config.heads[i].first, config.heads[i].second, true, config.weights.empty() ? config.weight : config.weights[i]);
     }
 }
 
@@ -103,12 +113,9 @@ act_sequence * llama_act::find(llama_seq_id id) {
 
 void llama_act::unwatch() {
     for (auto & [id, seq] : sequences) {
-        const llama_act_config config = seq.config;
         if (seq.watched) {
             clear(seq);
-            for (const auto & [il, head] : config.heads) {
-                add(seq, il, head, true);
-            }
+            add_calibrated(seq);
         }
     }
 }

@@ -17,6 +17,7 @@ struct act_entry {
     int32_t head;
     int32_t slot;
     bool    calibrated; // else watched only
+    float   weight;
 };
 
 struct act_sequence {
@@ -65,7 +66,10 @@ struct llama_act {
     act_sequence * find(llama_seq_id id);
 
     // Gives a head of a sequence a slot, or marks it as calibrated too where it has one.
-    void add(act_sequence & seq, int32_t il, int32_t head, bool calibrated);
+    void add(act_sequence & seq, int32_t il, int32_t head, bool calibrated, float weight = 1.0f);
+
+    // The same for all heads of the sequence's head set.
+    void add_calibrated(act_sequence & seq);
 
     // Gives all slots of a sequence back.
     void clear(act_sequence & seq);

@@ -85,7 +85,11 @@ void llama_act_set(llama_context * ctx, llama_seq_id id, const llama_act_config 
                 throw std::invalid_argument("the model has no head (" + std::to_string(layer) + ", " + std::to_string(head) + ")");
             }
         }
-        if (!std::isfinite(config->weight) || config->weight < 0.0f || !std::isfinite(config->threshold)) {
+        if (!config->weights.empty() && config->weights.size() != config->heads.size()) {
+            throw std::invalid_argument("there must be one beta for each head");
+        }
+        const auto bad = [](float weight) { return !std::isfinite(weight) || weight < 0.0f; };
+        if (bad(config->weight) || std::any_of(config->weights.begin(), config->weights.end(), bad) || !std::isfinite(config->threshold)) {
             throw std::invalid_argument("beta and threshold must be finite numbers, beta not negative");
         }
     }
@@ -97,9 +101,7 @@ void llama_act_set(llama_context * ctx, llama_seq_id id, const llama_act_config 
     } else {
         act_sequence & seq = act->sequences[id];
         seq.config = *config;
-        for (const auto & [layer, head] : config->heads) {
-            act->add(seq, layer, head, true);
-        }
+        act->add_calibrated(seq);
     }
     changed(ctx);
 }

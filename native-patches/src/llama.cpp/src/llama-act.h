@@ -16,12 +16,13 @@ struct llm_graph_context;
 
 struct llama_act_config {
     bool  initial   = false; // scale the initial token (ZeroTuning) instead of the later sinks
-    float weight    = 0.4f;  // beta
+    float weight    = 0.4f;  // beta of every head, unless `weights` holds one for each
     bool  relative  = false; // threshold / N instead of threshold
     float threshold = 0.1f;
     bool  row       = false; // statistics of the segment alone
 
     std::vector<std::pair<int32_t, int32_t>> heads; // (layer, head)
+    std::vector<float> weights; // as many as heads, or none
 };
 
 struct llama_act_sinks {

@@ -187,6 +187,10 @@ Napi::Value setCalibration(const Napi::CallbackInfo& info) {
         for (size_t i = 0; i + 1 < heads.ElementLength(); i += 2) {
             config.heads.emplace_back(heads[i], heads[i + 1]);
         }
+        if (in.Get("betas").IsTypedArray()) {
+            const auto betas = in.Get("betas").As<Napi::Float32Array>();
+            config.weights.assign(betas.Data(), betas.Data() + betas.ElementLength());
+        }
         llama_act_set(context->ctx, sequence, &config);
     });
     return info.Env().Undefined();

@@ -169,8 +169,8 @@ static __global__ void __launch_bounds__(ACT_CORRECT_THREADS) act_correct(const 
         }
         rest = sums[0];
         __syncthreads();
-        const float scale = rest < GGML_ACT_MIN_REST ? 0.0f : (1.0f - weight*m)/rest;
-        if (scale > 0.0f) {
+        if (rest >= GGML_ACT_MIN_REST) {
+            const float scale = (1.0f - weight*m)/rest;
 #pragma unroll
             for (int n = 0; n < MV; n++) {
                 const int d = t + n*THREADS;

@@ -13,7 +13,7 @@ bool corrects(const act & a, int64_t e) {
 }
 
 float gain(float weight, float m, float rest) {
-    return rest < GGML_ACT_MIN_REST ? 0.0f : (1.0f - weight*m)/rest;
+    return (1.0f - weight*m)/rest;
 }
 
 // One row: `acc` = sum over the sinks of A*v, `m` their mass
@@ -80,10 +80,13 @@ static void correct_direct(const act & a, int64_t e, int64_t r0, const int64_t *
         sink = next;
     }
     for (int64_t i = 0; i < rows; i++) {
+        if (rest[i] < GGML_ACT_MIN_REST) {
+            continue; // the row stays as it is
+        }
         const float scale = gain(weight, mass[r[i] - r0], rest[i]);
         const float * sum = own.acc + (r[i] - r0)*a.dv;
         float * o = a.o_row(e, r[i]);
-        for (int64_t d = 0; scale > 0.0f && d < a.dv; d++) {
+        for (int64_t d = 0; d < a.dv; d++) {
             o[d] = scale*own.other[i*a.dv + d] + weight*sum[d];
         }
     }

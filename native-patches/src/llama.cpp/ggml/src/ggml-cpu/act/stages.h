@@ -23,7 +23,8 @@ void select_sinks(const act & a, int64_t e, const float * sums);
 // Whether stage 4 changes this entry's rows. correct.cpp
 bool corrects(const act & a, int64_t e);
 
-// What the keys outside the sinks are multiplied with; 0 where the row stays as it is. m: the sinks' mass, rest: the others'.
+// What the keys outside the sinks are multiplied with. m: the sinks' mass, rest: the others'. Negative where sinks that are strengthened would take more
+// than the others have.
 float gain(float weight, float m, float rest);
 
 // Stage 4 for rows [r0, r0 + rows), from the sinks' sums in own.acc; lse[r] by row, mass[i] by row of the block.

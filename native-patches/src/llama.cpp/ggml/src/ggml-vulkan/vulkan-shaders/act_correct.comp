@@ -171,12 +171,10 @@ void main() {
         barrier();
         if (rest >= MIN_REST) {
             const float scale = (1.0 - weight*m)/rest;
-            if (scale > 0.0) {
-                [[unroll]] for (uint n = 0; n < MV; n++) {
-                    const uint d = t + n*THREADS;
-                    if (d < p.dv) {
-                        o[at + d] = scale*other[n] + weight*acc[row*MV + n];
-                    }
+            [[unroll]] for (uint n = 0; n < MV; n++) {
+                const uint d = t + n*THREADS;
+                if (d < p.dv) {
+                    o[at + d] = scale*other[n] + weight*acc[row*MV + n];
                 }
             }
         }
