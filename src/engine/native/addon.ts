@@ -37,6 +37,9 @@ export interface AddonContext {
   actSetLayerInputs?(on: boolean): void;
   actStateSize?(): number;
   actGraphSplits?(): number;
+  actSetGradient?(on: boolean): void;
+  actBackward?(dLogits: Float32Array): Promise<Float32Array | null>;
+  actGradientSize?(): number;
   actLayerInput?(layer: number, tokens: number): Float32Array;
 }
 export interface NativeCalibration {

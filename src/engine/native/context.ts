@@ -272,6 +272,46 @@ export class NativeContext {
     }
   }
 
+  /**
+   * Every decode during `work` keeps what a backward pass needs, which `backward` then runs. The context must have one sequence and FlashAttention.
+   * Switching it on and off plans llama.cpp's buffers anew, so `work` holds many prompts.
+   */
+  async withGradients<T>(work: () => Promise<T>): Promise<T> {
+    const { addon } = this;
+    if (!addon.actSetGradient) throw stockBinary("compute gradients");
+    addon.actSetGradient(true);
+    try {
+      return await work();
+    } finally {
+      addon.actSetGradient(false);
+    }
+  }
+
+  /**
+   * The backward pass of the last decode: dLoss/dg of every head, g = 1 - beta, [layer][head]; 0 for heads that were not calibrated (calibrate a head
+   * with beta 1 to learn its slope at "off") or have no second sink. Null where aborted.
+   * @param dLogits dLoss/dlogits of the tokens whose logits were kept, in the order of the batch, [outputs][vocabulary]
+   * @throws ActError `unsupported` where this model's graph has no backward pass, saying why
+   */
+  async backward(dLogits: Float32Array, signal?: AbortSignal): Promise<Float32Array | null> {
+    const { addon } = this;
+    if (!addon.actBackward) throw stockBinary("compute gradients");
+    const abort = () => addon.actAbort?.();
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      return signal?.aborted ? null : await addon.actBackward(dLogits);
+    } catch (error) {
+      throw new ActError("unsupported", (error as Error).message, { cause: error });
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Bytes of the last backward pass. */
+  get gradientBytes(): number {
+    return this.addon.actGradientSize?.() ?? 0;
+  }
+
   async dispose(): Promise<void> {
     await this.addon.dispose();
   }

@@ -2,6 +2,8 @@
 
 #include "llama-act-state.h"
 
+#include "llama-act-gradient.h"
+
 #include "llama-graph.h"
 #include "llama-kv-cache.h"
 
@@ -233,6 +235,9 @@ ggml_tensor * llama_act_build(
         ggml_backend_sched_set_tensor_backend(graph.sched, cur, graph.backend_cpu);
     }
     graph.cb(cur, "act", il);
+    if (graph.cparams.act_gradient) {
+        llama_act_gradient_note(*graph.cparams.act_gradient, cur, il);
+    }
     for (act_sequence * seq : here) {
         seq->built.insert(il);
     }

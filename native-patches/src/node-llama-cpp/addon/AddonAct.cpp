@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "AddonActGradient.h"
 #include "AddonActOp.h"
 #include "AddonContext.h"
 #include "AddonModel.h"
@@ -358,4 +359,5 @@ void AddonAct::initContext(Napi::Function contextClass) {
     add("actLayerInput", layerInput);
     add("actStateSize", stateSize);
     add("actGraphSplits", graphSplits);
+    AddonActGradient::initContext(prototype, contextClass.Env());
 }

@@ -1,4 +1,4 @@
-# The op's files, for ggml-cpu/CMakeLists.txt.
+# The files of the op and of its gradient, for ggml-cpu/CMakeLists.txt.
 list(APPEND GGML_CPU_SOURCES
     ggml-cpu/act/act.cpp
     ggml-cpu/act/act.h
@@ -13,4 +13,8 @@ list(APPEND GGML_CPU_SOURCES
     ggml-cpu/act/select.cpp
     ggml-cpu/act/stages.h
     ggml-cpu/act/vectors.h
+    ggml-cpu/act-back/attention.cpp
+    ggml-cpu/act-back/back.h
+    ggml-cpu/act-back/gemm.h
+    ggml-cpu/act-back/products.cpp
     )

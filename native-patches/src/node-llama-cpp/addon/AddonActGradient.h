@@ -1,0 +1,7 @@
+#pragma once
+
+#include "napi.h"
+
+namespace AddonActGradient {
+    void initContext(Napi::Object prototype, Napi::Env env);
+}
