@@ -113,6 +113,8 @@ export async function bundleTests(
   const outdir = path.join(context.scratch, "test");
   const options: BuildOptions = {
     ...NODE,
+    // The first that keeps import attributes, which JSON files of packages need.
+    target: "node20.10",
     format: "esm",
     sourcemap: "inline",
     packages: "external",

@@ -28,7 +28,9 @@ export async function npmComponents(root: string, folders: Iterable<string>): Pr
 
 async function npmComponent(folder: string): Promise<Component> {
   const { name, version, license, licenses } = JSON.parse(await fs.readFile(path.join(folder, "package.json"), "utf8"));
-  const licence = typeof license === "string" ? license : (license?.type ?? licenses?.[0]?.type ?? "");
+  const named = typeof license === "string" ? license : (license?.type ?? licenses?.[0]?.type ?? "");
+  // Older packages name it as its own text does.
+  const licence = named === "Apache License, Version 2.0" ? "Apache-2.0" : named;
   if (!ACCEPTED.test(licence))
     throw new ActError(
       "internal",

@@ -170,6 +170,8 @@ export interface TaskResult {
   letters?: { baseline: number; calibrated: number; difference: number; interval: [number, number]; p: number };
   /** Contextual calibration (Zhao et al. 2021), alone and with the head set. */
   contextual?: { baseline: number; calibrated: number };
+  /** `ifeval`: share of all instructions that are followed; the accuracy counts prompts whose instructions all are. */
+  instructions?: { baseline: number; calibrated: number };
   /** Fitted on training rows, judged on the same prompts; each against no heads. */
   rivals?: RivalResult[];
   /** What is left of the difference when every shift between labels is taken out. */

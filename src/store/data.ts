@@ -36,8 +36,13 @@ export async function loadTask(name: string, options: DataOptions): Promise<Task
 
 /** The eighty two-turn questions. */
 export async function loadMtBench(options: DataOptions): Promise<{ text: string; file: string }> {
-  const file = path.join(await taskFolder("mt_bench", options), "test.jsonl");
-  return { file, text: await readText(file, `The MT-Bench questions ${file} cannot be read`) };
+  return await loadSplit("mt_bench", "test", options);
+}
+
+/** A split of a data set that is not made of labelled items, as text. @throws ActError `data`, `download` */
+export async function loadSplit(name: string, split: "train" | "test", options: DataOptions): Promise<{ text: string; file: string }> {
+  const file = path.join(await taskFolder(name, options), `${split}.jsonl`);
+  return { file, text: await readText(file, `The ${split} split of ${name} cannot be read`) };
 }
 
 async function taskFolder(task: string, { data, env = process.env, signal }: DataOptions): Promise<string> {

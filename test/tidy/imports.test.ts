@@ -31,7 +31,7 @@ const TEST_SUPPORT: Record<string, (file: string) => boolean> = {
  */
 const CORE_FLOORS = [
   ["numbers", "picture", "gguf"],
-  ["tasks", "rivals", "sinks", "completion", "conversation"],
+  ["tasks", "rivals", "ifeval", "sinks", "completion", "conversation"],
   ["search"],
   ["evaluation"],
 ];

@@ -1,11 +1,15 @@
 import path from "node:path";
 import * as v from "valibot";
+import { type InstructionPrompt, judge, parseInstructionPrompts, parseResponses } from "../../core/ifeval/ifeval.js";
+import { languageDetector } from "../../core/ifeval/language.js";
 import type { TaskResult } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import { EvaluateSchema, ShotsSchema } from "../../protocol/requests/evaluate.js";
 import { count } from "../../protocol/requests/fields.js";
+import { loadSplit } from "../../store/data.js";
 import { choice, dataFlag, list, number, text } from "../arguments.js";
 import type { Command } from "../command.js";
+import { readText } from "../prompt.js";
 import { signed, table } from "../table.js";
 
 const SplitSchema = v.unwrap(EvaluateSchema.entries.split);
@@ -14,19 +18,22 @@ export const evaluate: Command = {
   does: "accuracy of tasks with and without a head set",
   usage: "--task NAME… [--heads SET] [--shots K] [--limit N] [--seeds 5] [--rivals] [--out DIR] [--resume]",
   flags: {
-    task: { value: "NAME", does: "a published task, or a task file (.json, .jsonl)", many: true },
+    task: { value: "NAME", does: "a published task, ifeval, humaneval_infilling, or a task file (.json, .jsonl)", many: true },
     shots: { value: "K", does: "few-shot examples in each prompt", schema: ShotsSchema, default: "0" },
     seeds: { value: "N", does: "draws of the few-shot examples", schema: count, default: "5" },
     limit: { value: "N", does: "the first N items, in file order", schema: count, default: "all" },
     split: { value: "NAME", does: "which items", schema: SplitSchema, default: "test" },
     contextual: { does: "contextual calibration (Zhao et al. 2021) beside it" },
     rivals: { does: "batch calibration, affine, probe, random sets and ZeroTuning beside it, fitted on training rows" },
+    responses: { value: "FILE", does: "ifeval: judges the answers of a .jsonl file (key and response a line), without a model" },
     out: { value: "DIR", does: "folder for records, report and plots" },
     resume: { does: "go on with the run that was interrupted" },
   },
   async run(session, flags, rest) {
     const tasks = [...list(flags, "task"), ...rest];
     if (tasks.length === 0) throw new ActError("usage", "Name at least one task with --task, for instance sst2.");
+    const responses = text(flags, "responses");
+    if (responses !== undefined) return await judged(responses, tasks, dataFlag(flags));
     const out = text(flags, "out");
     if (flags.resume === true && out === undefined)
       throw new ActError("usage", "--resume needs the --out folder that the earlier run wrote to.");
@@ -69,6 +76,23 @@ export const evaluate: Command = {
     return { json: result, text: params.rivals ? `${shown}\n\n${rivalTable(result.tasks)}` : shown };
   },
 };
+
+/** Given answers, judged by the rules alone. */
+async function judged(file: string, tasks: readonly string[], data: { data?: string }) {
+  if (tasks.length !== 1 || tasks[0] !== "ifeval") throw new ActError("usage", "--responses goes with --task ifeval and no other task.");
+  const detectLanguage = await languageDetector();
+  const prompts = new Map<number, InstructionPrompt>();
+  for (const split of ["train", "test"] as const) {
+    const { text: lines, file: from } = await loadSplit("ifeval", split, data);
+    for (const prompt of parseInstructionPrompts(lines, from)) prompts.set(prompt.key, prompt);
+  }
+  const rows = parseResponses(await readText(file), file, prompts).map(({ key, response }) => ({
+    key,
+    followed: judge(prompts.get(key) as InstructionPrompt, response, detectLanguage),
+  }));
+  const right = rows.filter(({ followed }) => followed.every(Boolean)).length;
+  return { json: { rows }, text: `${right} of ${rows.length} answers follow all instructions of their prompt.` };
+}
 
 function rivalTable(tasks: readonly TaskResult[]): string {
   const row = (task: string, name: string, accuracy: number, difference: number, interval: readonly [number, number]) => [

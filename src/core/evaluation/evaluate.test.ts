@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bestStrength, meanOf, rivalResults, taskResult } from "./evaluate.js";
+import { bestStrength, generatedResult, meanOf, rivalResults, taskResult } from "./evaluate.js";
 import { type EvaluationRecord, type ItemRecord, keyOf, type TrainingRecord } from "./records.js";
 import { evaluationHtml, evaluationMarkdown, evaluationSvg } from "./report.js";
 
@@ -115,7 +115,8 @@ test("without a set there are no rivals of it", async () => {
     if (record.type === "training") return { ...record, on: null };
     return record.type === "item" ? { ...record, on: record.off, rivals: { random: [], zeroTuning: [1, 0] } } : record;
   });
-  const { rivals = [] } = await rivalResults("sst2", records, 1, async () => {});
+  const { rivals = [], biasFree } = await rivalResults("sst2", records, 1, async () => {});
+  assert.equal(biasFree, undefined);
   assert.deepEqual(
     rivals.map(({ name }) => name),
     ["batch calibration", "affine", "linear probe", "ZeroTuning"],
@@ -132,6 +133,17 @@ test("a prompt that was skipped is not evaluated by a run that goes on", () => {
   const about = { task: "sst2", repeat: 0, id: "7" };
   assert.equal(keyOf({ type: "skipped", ...about }), keyOf({ type: "item", ...about }));
   assert.notEqual(keyOf({ type: "training", ...about }), keyOf({ type: "item", ...about }));
+});
+
+test("answers that were generated count where all their instructions are followed, and the instructions by themselves", () => {
+  const answer = (...followed: boolean[]) => ({ text: "x", right: followed.every(Boolean), followed });
+  const records = [
+    { off: answer(true, false), on: answer(true, true) },
+    { off: answer(true), on: answer(false) },
+    { off: answer(false), on: answer(true) },
+  ].map((arms, i): EvaluationRecord => ({ type: "generated", task: "ifeval", repeat: 0, id: `${i}`, ...arms }));
+  const { n, baseline, calibrated, instructions } = generatedResult("ifeval", records);
+  assert.deepEqual([n, baseline, calibrated, instructions], [3, 1 / 3, 2 / 3, { baseline: 0.5, calibrated: 0.75 }]);
 });
 
 test("reports hold every task, and nothing of a name is taken for markup", () => {

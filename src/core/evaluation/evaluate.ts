@@ -135,11 +135,9 @@ export async function rivalResults(
       ),
     );
   rivals.push(result(RIVAL_NAMES.zeroTuning, (record) => correct(record.rivals?.zeroTuning ?? [], record)));
-  const first = records.filter(({ repeat }) => repeat === 0);
-  const biasFree = compareBiasFree(
-    first.map((record) => rowOf(record, "off")),
-    first.map((record) => rowOf(record, "on")),
-  );
+  const first = training[0]?.on ? records.filter(({ repeat }) => repeat === 0) : [];
+  const rows = (arm: Arm) => first.map((record) => rowOf(record, arm));
+  const biasFree = first.length > 0 && compareBiasFree(rows("off"), rows("on"));
   return { rivals, ...(biasFree && { biasFree }) };
 }
 
@@ -165,6 +163,17 @@ export function bestStrength(training: readonly TrainingRecord[]): number {
   return argmax(
     Array.from({ length: strengths }, (_, s) => training.filter(({ zeroTuning, label }) => argmax(zeroTuning[s] ?? []) === label).length),
   );
+}
+
+/** Share of right answers of a task that is answered by generating; `ifeval`: also the share of all its instructions that are followed. */
+export function generatedResult(name: string, all: readonly EvaluationRecord[]): TaskResult {
+  const records = of(all, name, "generated");
+  const right = (arm: Arm) => records.map((record) => record[arm].right);
+  const result: TaskResult = { name, shots: 0, skipped: of(all, name, "skipped").length, ...compareAccuracy(right("off"), right("on")) };
+  const followed = (arm: Arm) => records.flatMap((record) => record[arm].followed ?? []);
+  const share = (verdicts: readonly boolean[]) => verdicts.filter(Boolean).length / verdicts.length;
+  if (followed("off").length > 0) result.instructions = { baseline: share(followed("off")), calibrated: share(followed("on")) };
+  return result;
 }
 
 export function meanOf(tasks: readonly TaskResult[]): EvaluateResult["mean"] {

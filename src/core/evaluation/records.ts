@@ -66,9 +66,28 @@ export interface SkippedRecord {
   tokens: number;
 }
 
-export type EvaluationRecord = ItemRecord | TrainingRecord | HiddenRecord | ContentFreeRecord | SkippedRecord;
+/** A prompt that was answered by generating, and whether the answer is right. */
+export interface GeneratedRecord {
+  type: "generated";
+  task: string;
+  repeat: 0;
+  id: string;
+  off: GeneratedAnswer;
+  on: GeneratedAnswer;
+}
+
+export interface GeneratedAnswer {
+  text: string;
+  right: boolean;
+  /** `ifeval`: which instructions of the prompt it follows. */
+  followed?: boolean[];
+}
+
+export type EvaluationRecord = GeneratedRecord | ItemRecord | TrainingRecord | HiddenRecord | ContentFreeRecord | SkippedRecord;
+
+const PROMPT: ReadonlySet<string> = new Set(["item", "generated", "skipped"]);
 
 /** Names what a record is about: a run that goes on does not evaluate it again. A prompt is either evaluated or skipped. */
 export function keyOf(record: { type: EvaluationRecord["type"]; task: string; repeat: number; id?: string }): string {
-  return [record.type === "skipped" ? "item" : record.type, record.task, record.repeat, record.id ?? ""].join("\n");
+  return [PROMPT.has(record.type) ? "item" : record.type, record.task, record.repeat, record.id ?? ""].join("\n");
 }

@@ -32,7 +32,7 @@ const RIVAL_ROWS = 256;
 const LEAST_RIVAL_ROWS = 8;
 const SEED = 42;
 
-/** Reads the tasks and makes their prompts. @throws ActError `data`, `usage`, `context-overflow` (no prompt fits) */
+/** Reads the labelled tasks and makes their prompts. @throws ActError `data`, `usage`, `context-overflow` (no prompt fits) */
 export async function planOf(model: Model, params: EvaluateParams, turn: Turn): Promise<Plan> {
   const plan: Plan = { works: [], training: [], skipped: [], contentFree: [], tasks: [] };
   const most = Math.min(model.info.ubatch, model.info.contextSize);
@@ -77,7 +77,7 @@ export async function planOf(model: Model, params: EvaluateParams, turn: Turn): 
       if (free.length > 0 && free.every((tokens) => tokens.length <= most)) plan.contentFree.push({ task, repeat, tokens: free });
     }
   }
-  if (plan.works.length === 0)
+  if (plan.tasks.length > 0 && plan.works.length === 0)
     throw new ActError("context-overflow", `No prompt fits this model's context: one segment holds ${most} tokens.`);
   return plan;
 }

@@ -1,0 +1,65 @@
+/** N-gram profiles of language-detection (Shuyo 2010), the ones that Python's langdetect reads. Two megabytes: read when a language is asked for. */
+
+export interface Profile {
+  /** N-gram of 1 to 3 characters -> how often it was seen. */
+  freq: Record<string, number>;
+  /** N-grams seen in all, by length. */
+  n_words: number[];
+}
+
+/** Language code -> reads its profile. */
+export const PROFILES: Readonly<Record<string, () => Promise<{ default: Profile }>>> = {
+  af: () => import("langdetect/profiles/af.json", { with: { type: "json" } }),
+  ar: () => import("langdetect/profiles/ar.json", { with: { type: "json" } }),
+  bg: () => import("langdetect/profiles/bg.json", { with: { type: "json" } }),
+  bn: () => import("langdetect/profiles/bn.json", { with: { type: "json" } }),
+  cs: () => import("langdetect/profiles/cs.json", { with: { type: "json" } }),
+  da: () => import("langdetect/profiles/da.json", { with: { type: "json" } }),
+  de: () => import("langdetect/profiles/de.json", { with: { type: "json" } }),
+  el: () => import("langdetect/profiles/el.json", { with: { type: "json" } }),
+  en: () => import("langdetect/profiles/en.json", { with: { type: "json" } }),
+  es: () => import("langdetect/profiles/es.json", { with: { type: "json" } }),
+  et: () => import("langdetect/profiles/et.json", { with: { type: "json" } }),
+  fa: () => import("langdetect/profiles/fa.json", { with: { type: "json" } }),
+  fi: () => import("langdetect/profiles/fi.json", { with: { type: "json" } }),
+  fr: () => import("langdetect/profiles/fr.json", { with: { type: "json" } }),
+  gu: () => import("langdetect/profiles/gu.json", { with: { type: "json" } }),
+  he: () => import("langdetect/profiles/he.json", { with: { type: "json" } }),
+  hi: () => import("langdetect/profiles/hi.json", { with: { type: "json" } }),
+  hr: () => import("langdetect/profiles/hr.json", { with: { type: "json" } }),
+  hu: () => import("langdetect/profiles/hu.json", { with: { type: "json" } }),
+  id: () => import("langdetect/profiles/id.json", { with: { type: "json" } }),
+  it: () => import("langdetect/profiles/it.json", { with: { type: "json" } }),
+  ja: () => import("langdetect/profiles/ja.json", { with: { type: "json" } }),
+  kn: () => import("langdetect/profiles/kn.json", { with: { type: "json" } }),
+  ko: () => import("langdetect/profiles/ko.json", { with: { type: "json" } }),
+  lt: () => import("langdetect/profiles/lt.json", { with: { type: "json" } }),
+  lv: () => import("langdetect/profiles/lv.json", { with: { type: "json" } }),
+  mk: () => import("langdetect/profiles/mk.json", { with: { type: "json" } }),
+  ml: () => import("langdetect/profiles/ml.json", { with: { type: "json" } }),
+  mr: () => import("langdetect/profiles/mr.json", { with: { type: "json" } }),
+  ne: () => import("langdetect/profiles/ne.json", { with: { type: "json" } }),
+  nl: () => import("langdetect/profiles/nl.json", { with: { type: "json" } }),
+  no: () => import("langdetect/profiles/no.json", { with: { type: "json" } }),
+  pa: () => import("langdetect/profiles/pa.json", { with: { type: "json" } }),
+  pl: () => import("langdetect/profiles/pl.json", { with: { type: "json" } }),
+  pt: () => import("langdetect/profiles/pt.json", { with: { type: "json" } }),
+  ro: () => import("langdetect/profiles/ro.json", { with: { type: "json" } }),
+  ru: () => import("langdetect/profiles/ru.json", { with: { type: "json" } }),
+  sk: () => import("langdetect/profiles/sk.json", { with: { type: "json" } }),
+  sl: () => import("langdetect/profiles/sl.json", { with: { type: "json" } }),
+  so: () => import("langdetect/profiles/so.json", { with: { type: "json" } }),
+  sq: () => import("langdetect/profiles/sq.json", { with: { type: "json" } }),
+  sv: () => import("langdetect/profiles/sv.json", { with: { type: "json" } }),
+  sw: () => import("langdetect/profiles/sw.json", { with: { type: "json" } }),
+  ta: () => import("langdetect/profiles/ta.json", { with: { type: "json" } }),
+  te: () => import("langdetect/profiles/te.json", { with: { type: "json" } }),
+  th: () => import("langdetect/profiles/th.json", { with: { type: "json" } }),
+  tl: () => import("langdetect/profiles/tl.json", { with: { type: "json" } }),
+  tr: () => import("langdetect/profiles/tr.json", { with: { type: "json" } }),
+  uk: () => import("langdetect/profiles/uk.json", { with: { type: "json" } }),
+  ur: () => import("langdetect/profiles/ur.json", { with: { type: "json" } }),
+  vi: () => import("langdetect/profiles/vi.json", { with: { type: "json" } }),
+  "zh-cn": () => import("langdetect/profiles/zh-cn.json", { with: { type: "json" } }),
+  "zh-tw": () => import("langdetect/profiles/zh-tw.json", { with: { type: "json" } }),
+};
