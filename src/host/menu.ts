@@ -1,10 +1,10 @@
 import * as vscode from "vscode";
+import { USE_NAMES, USES } from "../core/uses.js";
+import type { Use } from "../protocol/calibration.js";
+import { switchOn } from "./calibration/switch.js";
 import { type CommandId, registerCommand } from "./commands.js";
-import type { Pauses } from "./completions/pauses.js";
-import type { Engine } from "./engine/engine.js";
-import type { ActiveHeadSet } from "./search/head-set.js";
-import type { Settings } from "./settings.js";
-import { describe } from "./status.js";
+import type { Services } from "./services.js";
+import { calibratedUses, describe } from "./status.js";
 
 const SETTINGS = "workbench.action.openSettings";
 
@@ -12,17 +12,12 @@ interface Entry extends vscode.QuickPickItem {
   command?: CommandId | typeof SETTINGS;
 }
 
-/** The status bar's menu, and the commands that need no room of their own. */
-export function registerMenu(
-  engine: Engine,
-  headSet: ActiveHeadSet,
-  pauses: Pauses,
-  settings: Settings,
-  log: vscode.LogOutputChannel,
-): vscode.Disposable {
+/** The status bar's menu, and the commands that belong to no other feature. */
+export function registerMenu(services: Services): vscode.Disposable {
+  const { engine, log } = services;
   return vscode.Disposable.from(
     registerCommand("act.menu", async () => {
-      const chosen = await vscode.window.showQuickPick(entries(engine, headSet, pauses), {
+      const chosen = await vscode.window.showQuickPick(entries(services), {
         title: `ACT: ${describe(engine.status)}`,
         placeHolder: engine.status.problem ?? undefined,
       });
@@ -34,11 +29,7 @@ export function registerMenu(
       }),
     ),
     registerCommand("act.stopEngine", () => engine.stop()),
-    registerCommand("act.toggleCalibration", async () => {
-      const unavailable = headSet.unavailable(engine.status.model);
-      if (unavailable) return void vscode.window.showWarningMessage(unavailable);
-      await settings.set("calibration", !headSet.enabled);
-    }),
+    registerCommand("act.toggleCalibration", () => toggle(services)),
     registerCommand("act.showLog", () => log.show()),
     registerCommand("act.showWalkthrough", () =>
       vscode.commands.executeCommand("workbench.action.openWalkthrough", "act.act-vscode#start", false),
@@ -46,9 +37,35 @@ export function registerMenu(
   );
 }
 
-function entries(engine: Engine, headSet: ActiveHeadSet, pauses: Pauses): Entry[] {
-  const { model, phase } = engine.status;
+/** Asks which use is meant, where a set is chosen for several, and switches its calibration on or off. */
+async function toggle(services: Services): Promise<void> {
+  const { engine, sets } = services;
+  await Promise.all(USES.map((use) => sets.for(use).ready()));
+  const chosen = USES.map((use) => sets.for(use)).filter(({ current }) => current !== null);
+  if (chosen.length === 0)
+    return void vscode.window.showWarningMessage("There is no head set yet, for no use. Run “ACT: Calibrate Heads”.");
+  const applied = new Set<Use>(calibratedUses(services).map(({ use }) => use));
+  const items = chosen.map(({ use, current }) => ({
+    label: `${applied.has(use) ? "Switch off" : "Switch on"} for ${USE_NAMES[use]}`,
+    description: current?.name ?? "",
+    detail: sets.for(use).unavailable(engine.status.model) ?? "",
+    use,
+  }));
+  const picked = items.length === 1 ? items[0] : await vscode.window.showQuickPick(items, { title: "Calibration" });
+  if (!picked) return;
+  const { current, choice } = sets.for(picked.use);
+  if (applied.has(picked.use)) return await sets.setMode(picked.use, "off");
+  const { file, scope } = choice();
+  if (!current || !(await switchOn(sets, { use: picked.use, file, set: current, scope }))) return;
+  const still = sets.for(picked.use).unavailable(engine.status.model);
+  if (still) void vscode.window.showWarningMessage(still);
+}
+
+function entries(services: Services): Entry[] {
+  const { engine, pauses } = services;
+  const { phase } = engine.status;
   const paused = pauses.reason(vscode.window.activeTextEditor?.document);
+  const uses = calibratedUses(services).map(({ use, anyway }) => `${USE_NAMES[use]}${anyway ? " (trial)" : ""}`);
   const entry = (icon: string, label: string, command: CommandId | typeof SETTINGS, description?: string): Entry => ({
     label: `$(${icon}) ${label}`,
     command,
@@ -66,10 +83,10 @@ function entries(engine: Engine, headSet: ActiveHeadSet, pauses: Pauses): Entry[
     entry("question", "Why Did Nothing Appear?", "act.whyNothing"),
     { label: "Calibration", kind: vscode.QuickPickItemKind.Separator },
     entry(
-      headSet.enabled ? "circle-slash" : "check",
-      headSet.enabled ? "Switch Calibration Off" : "Switch Calibration On",
+      uses.length > 0 ? "check" : "circle-slash",
+      "Switch Calibration On or Off",
       "act.toggleCalibration",
-      headSet.unavailable(model) ?? undefined,
+      uses.length > 0 ? `on for ${uses.join(", ")}` : "off",
     ),
     entry("beaker", "Calibrate Heads", "act.calibrate"),
     entry("graph", "Show Sinks of the Current Prompt", "act.showSinks"),

@@ -1,4 +1,5 @@
 import type * as vscode from "vscode";
+import type { ActiveSets } from "./calibration/active-sets.js";
 import type { ChatView } from "./chat/view.js";
 import type { Pauses } from "./completions/pauses.js";
 import type { InlineCompletions } from "./completions/provider.js";
@@ -6,7 +7,6 @@ import type { CompletionRecord } from "./completions/record.js";
 import type { Engine } from "./engine/engine.js";
 import type { Log } from "./log.js";
 import type { Privacy } from "./privacy.js";
-import type { ActiveHeadSet } from "./search/head-set.js";
 import type { Settings } from "./settings.js";
 
 /** What activation builds once and every feature gets. */
@@ -17,7 +17,7 @@ export interface Services {
   log: Log;
   settings: Settings;
   engine: Engine;
-  headSet: ActiveHeadSet;
+  sets: ActiveSets;
   pauses: Pauses;
   privacy: Privacy;
   record: CompletionRecord;

@@ -3,6 +3,8 @@ import * as vscode from "vscode";
 import { BackendChoiceSchema, boundsOf, ThreadsSchema, whole } from "../protocol/requests/fields.js";
 import type { Log } from "./log.js";
 
+const ModeSchema = v.picklist(["off", "on", "anyway"]);
+
 /** One schema per setting; names, ranges and defaults are those of package.json, which holds the defaults (a test compares them). */
 export const settingSchemas = {
   "model.path": v.string(),
@@ -10,6 +12,13 @@ export const settingSchemas = {
   "model.backend": BackendChoiceSchema,
   "model.threads": whole(0, boundsOf(ThreadsSchema).most ?? 0),
   "model.downloadSource": v.pipe(v.string(), v.regex(/^https?:\/\/[^\s]+$/, "an http or https address is needed")),
+  "completions.headSet": v.string(),
+  "completions.calibration": ModeSchema,
+  "chat.headSet": v.string(),
+  "chat.calibration": ModeSchema,
+  "task.headSet": v.string(),
+  "task.calibration": ModeSchema,
+  /** One set and one switch that once held for everything: moved to the settings above when the extension starts. */
   headSet: v.string(),
   calibration: v.boolean(),
   "completions.enabled": v.boolean(),

@@ -1,6 +1,6 @@
 /** Messages between host and calibrate panel. Both sides check what they get by these schemas. */
 import * as v from "valibot";
-import { EvidenceSchema, HeadSchema, MethodSchema } from "./calibration.js";
+import { EvidenceSchema, HeadSchema, MethodSchema, UseSchema } from "./calibration.js";
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const interval = v.tuple([v.number(), v.number()]);
@@ -44,12 +44,19 @@ export const CalibrateSnapshotSchema = v.object({
 });
 export type CalibrateSnapshot = v.InferOutput<typeof CalibrateSnapshotSchema>;
 
+/** A use that a head set is in force for; `anyway`: although its evidence does not say that it helps there. */
+const AppliedSchema = v.object({ use: UseSchema, anyway: v.boolean(), scope: v.picklist(["workspace", "user"]) });
+
 /** One entry of the history of head sets. */
 export const HeadSetEntrySchema = v.object({
   id: v.string(),
   name: v.string(),
+  /** What it was measured for. */
+  use: UseSchema,
   method: MethodSchema,
   beta: v.number(),
+  /** One for each head; null: `beta` for all. */
+  betas: v.nullable(v.array(v.number())),
   heads: v.array(HeadSchema),
   /** Milliseconds since 1970. */
   createdAt: v.number(),
@@ -57,8 +64,10 @@ export const HeadSetEntrySchema = v.object({
   evidence: v.nullable(EvidenceSchema),
   /** The verdict in a sentence, with interval and n and where it was measured. */
   verdict: v.string(),
-  /** Applied to completions and chat now. */
-  on: v.boolean(),
+  /** What its evidence says about its own use. */
+  standing: v.picklist(["helps", "does-not-help", "harms", "no-evidence"]),
+  /** The uses that it is in force for now. */
+  applied: v.array(AppliedSchema),
   /** Why it cannot be switched on with the model that is loaded; null where it can. */
   refused: v.nullable(v.string()),
 });
@@ -77,9 +86,13 @@ export const CalibratePanelStateSchema = v.object({
   workspace: v.nullable(v.string()),
   tasks: v.array(v.string()),
   run: v.nullable(CalibrateSnapshotSchema),
+  /** Of the whole search, from the time that is left; null where that is not known yet. */
+  percent: v.nullable(v.pipe(v.number(), v.minValue(0), v.maxValue(100))),
   /** A search that was cancelled or cut off and can go on. */
   resumable: v.nullable(v.object({ place: SearchPlaceSchema, budgetMinutes: v.nullable(v.number()), startedAt: v.number() })),
   history: v.array(HeadSetEntrySchema),
+  /** What is in force for each use: the set's name, or why there is none. */
+  uses: v.array(v.object({ use: UseSchema, set: v.nullable(v.string()), anyway: v.boolean(), says: v.string() })),
 });
 export type CalibratePanelState = v.InferOutput<typeof CalibratePanelStateSchema>;
 
@@ -104,8 +117,10 @@ export const CalibrateToHostSchema = v.variant("type", [
   }),
   v.object({ type: v.literal("cancel") }),
   v.object({ type: v.literal("resume") }),
-  /** Switches a head set of the history on or off; switching one on switches the others off. */
-  v.object({ type: v.literal("switch"), id: v.string(), on: v.boolean() }),
+  /** Switches a head set of the history on or off for the use that it was measured for. */
+  v.object({ type: v.literal("switch"), id: v.string(), on: v.boolean(), scope: v.picklist(["workspace", "user"]) }),
+  /** Asks for another use to try a set on. */
+  v.object({ type: v.literal("try"), id: v.string() }),
   v.object({ type: v.literal("export"), id: v.string() }),
   v.object({ type: v.literal("remove"), id: v.string() }),
   v.object({ type: v.literal("import") }),

@@ -68,6 +68,18 @@ export const EvidenceSchema = v.looseObject({
   tokenLayers: v.optional(v.number()),
   exhaustiveTokenLayers: v.optional(v.number()),
   seconds: v.optional(v.number()),
+  /** What else was measured on the same confirmation (completions: first token right, whole line right), as shares. */
+  measures: v.optional(
+    v.array(
+      v.looseObject({
+        name: v.string(),
+        baseline: v.number(),
+        calibrated: v.number(),
+        difference: v.number(),
+        interval: v.tuple([v.number(), v.number()]),
+      }),
+    ),
+  ),
   /** Other arms of the same confirmation (random sets, all heads), each against no heads. */
   rivals: v.optional(
     v.array(

@@ -76,5 +76,12 @@ test("settings that do not fit are reported and their defaults used", async () =
 test("model paths, download sources and head sets are restricted in untrusted workspaces", () => {
   const { supported, restrictedConfigurations } = manifest().capabilities.untrustedWorkspaces;
   assert.equal(supported, "limited");
-  assert.deepEqual(restrictedConfigurations.sort(), ["act.headSet", "act.model.downloadSource", "act.model.path"]);
+  assert.deepEqual(restrictedConfigurations.sort(), [
+    "act.chat.headSet",
+    "act.completions.headSet",
+    "act.headSet",
+    "act.model.downloadSource",
+    "act.model.path",
+    "act.task.headSet",
+  ]);
 });

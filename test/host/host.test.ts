@@ -32,7 +32,7 @@ describe("in the extension host", { skip: missing }, () => {
     const hostile = {
       "act.model.path": "/hostile/model.gguf",
       "act.model.downloadSource": "https://hostile.example",
-      "act.headSet": "/hostile/heads.json",
+      "act.completions.headSet": "/hostile/heads.json",
       "act.completions.maxTokens": 17,
     };
     writeFileSync(join(workspace, ".vscode/settings.json"), JSON.stringify(hostile));
@@ -41,10 +41,13 @@ describe("in the extension host", { skip: missing }, () => {
   });
 
   it("a crash of the extension host fails the run", async () => {
-    await assert.rejects(runHostSuite({ entry: "test/host/crash-suite.ts", scratch: temporaryFolder("host") }), /ended after 1 of 2 tests/);
+    await assert.rejects(
+      runHostSuite({ entry: "test/host/broken/crash.ts", scratch: temporaryFolder("host") }),
+      /ended after 1 of 2 tests/,
+    );
   });
 
   it("a run without a test fails", async () => {
-    await assert.rejects(runHostSuite({ entry: "test/host/empty-suite.ts", scratch: temporaryFolder("host") }), /no test/);
+    await assert.rejects(runHostSuite({ entry: "test/host/broken/empty.ts", scratch: temporaryFolder("host") }), /no test/);
   });
 });

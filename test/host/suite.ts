@@ -3,5 +3,6 @@ import "./activation.js";
 import "./completions.js";
 import "./chat.js";
 import "./participant.js";
+import "./uses.js";
 
 export const run = runAll;

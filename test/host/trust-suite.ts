@@ -9,10 +9,10 @@ import { services, workspaceFolder } from "./services.js";
 test("the workspace is in Restricted Mode", () => assert.equal(vscode.workspace.isTrusted, false));
 
 test("its model path, download source and head set have no effect", async () => {
-  const { settings, engine, headSet } = await services();
-  await headSet.ready();
+  const { settings, engine, sets } = await services();
+  await sets.for("completions").ready();
   const written = JSON.parse(readFileSync(join(workspaceFolder(), ".vscode/settings.json"), "utf8")) as Record<string, string>;
-  for (const name of ["model.path", "model.downloadSource", "headSet"] as const) {
+  for (const name of ["model.path", "model.downloadSource", "completions.headSet"] as const) {
     assert.match(written[`act.${name}`] ?? "", /hostile/, `the workspace names its ${name}`);
     assert.doesNotMatch(settings.get(name), /hostile/, name);
   }

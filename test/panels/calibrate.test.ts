@@ -9,7 +9,7 @@ import { type Bed, missing, openBed, problems, THEMES } from "./bed.js";
 import { choose, drawn, eventually, moveIn, named, overhang, says, sent, table } from "./driver.js";
 
 /** A gain as it may stand: with interval and n. */
-const BARE_GAIN = /[+−]\d+\.\d+ (points|nats a token)(?! \(95 % [+−]?[\d.]+ to [+−]?[\d.]+, n = \d+\))/;
+const BARE_GAIN = /[+−]\d+\.\d+ (points|% more likely|nats a token)(?! \(95 % [+−]?[\d.]+ to [+−]?[\d.]+, n = \d+\))/;
 
 describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
   let bed: Bed;
@@ -75,11 +75,11 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
       .reduce(foldProgress, startSnapshot({ kind: "tasks", tasks: ["sst2"] }, LAYERS, HEADS, 0));
     const choosing = run.parts[1];
     assert.match(await text(".parts"), new RegExp(`Choose${choosing?.done} of ${choosing?.total}`));
-    const bars = await page
-      .locator('[role="progressbar"]')
-      .evaluateAll((all) => all.map((bar) => Number(bar.getAttribute("aria-valuenow"))));
-    assert.deepEqual(bars, [100, Math.round((100 * (choosing?.done ?? 0)) / (choosing?.total ?? 1)), 0, 0]);
-    assert.match(await text('[data-name="facts"]'), /on sst2 · .* prompts a second · .* forward passes · about \d+ (s|min) left/);
+    const bar = page.locator('[role="progressbar"]');
+    assert.equal(await bar.count(), 1);
+    assert.equal(await bar.getAttribute("aria-valuenow"), "45");
+    assert.match(await text("section.progress"), /Choosing heads on the first part of the prompts, 45 %about \d+ (s|min) left/);
+    assert.match(await text('[data-name="facts"]'), /on sst2 · .* prompts a second · .* forward passes$/);
     assert.match(
       await text('[data-name="best"]'),
       /score [+−][\d.]+ \(95 % [+−][\d.]+ to [+−][\d.]+, n = \d+\) on sst2; not yet confirmed/,
@@ -122,8 +122,17 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
     await eventually(async () => assert.equal(await text(".parts"), before));
   });
 
-  test("the verdict stands in a sentence, its evidence beside it", async () => {
+  test("the verdict comes in layers: a sentence, a picture, the numbers, how they were measured; nats only there, explained", async () => {
     await fresh("helps");
+    assert.equal(
+      await text('[data-name="plain"]'),
+      "It helps on sst2: 13 more of 100 answers are right. That is sure (between +7.3 and +18).",
+    );
+    const picture = await page.locator(".dots").getAttribute("aria-label");
+    assert.match(picture ?? "", /Chosen heads \+12\.7, \+7\.3 to \+18\.0; Random heads \(5 draws\) −0\.8/);
+    assert.equal(await page.locator(".dots .arm").count(), 3);
+    assert.equal(await named(page, "evidence").isVisible(), false);
+    await named(page, "numbers").locator("summary").click();
     assert.equal(await text('[data-name="verdict"]'), "Calibration helps on sst2 by 12.7 points (95 % 7.3 to 18.0, n = 300); switched on.");
     assert.deepEqual(await table(page, "evidence"), [
       ["No heads", "0", "66.0 %", "", ""],
@@ -133,10 +142,14 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
     ]);
     assert.match(
       await text(".evidence"),
-      /Measured on sst2, chosen on 240, validated on 160, confirmed on n = 300 .* p < 0\.001, seed 42\./,
+      /Measured on sst2: chosen on 240, validated on 160, confirmed on n = 300 .* p < 0\.001, seed 42\./,
     );
     await fresh("does-not-help");
     assert.match(await text('[data-name="verdict"]'), /does not help .* left off\.$/);
+    const said = `${await text('[data-name="plain"]')} ${await text('[data-name="numbers"]')} ${await text(".history .facts")}`;
+    assert.match(said, /not known to help on the files of table-tools: the right next token is 0\.3 % more likely/);
+    assert.doesNotMatch(said, /\bnats?\b/);
+    assert.match(await text('[data-name="measured"]'), /in nats a token: .*One nat is a factor of 2\.72/);
   });
 
   test("no gain stands without its interval and n", async () => {
@@ -155,15 +168,17 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
     const states = () =>
       sets.locator('[data-name="switch"]').evaluateAll((all) => all.map((one) => (one as unknown as { checked: boolean }).checked));
     assert.deepEqual(await states(), [true, false, false]);
-    await sets.nth(1).locator('[data-name="switch"]').click();
+    await sets.nth(0).locator('[data-name="switch"]').click();
+    await eventually(async () => assert.deepEqual(await states(), [false, false, false]));
+    await sends("switch", [{ type: "switch", id: "sst2-1", on: false, scope: "user" }]);
+    // A set that is not known to help has no switch, but a button that asks.
+    assert.equal(await sets.nth(1).locator('[data-name="switch"]').isVisible(), false);
+    await sets.nth(1).locator('[data-name="anyway"]').click();
     await eventually(async () => assert.deepEqual(await states(), [false, true, false]));
-    await sends("switch", [{ type: "switch", id: "workspace-1", on: true }]);
-    assert.ok(
-      await sets
-        .nth(2)
-        .locator('[data-name="switch"]')
-        .evaluate((one) => (one as unknown as { disabled: boolean }).disabled),
-    );
+    assert.deepEqual((await sent(page, "switch")).at(-1), { type: "switch", id: "workspace-1", on: true, scope: "workspace" });
+    assert.match((await sets.nth(1).textContent()) ?? "", /On trial for completions: it is not known to help there\./);
+    assert.match(await text('[data-name="in-force"]'), /Completionson trialtable-tools, 18 November/);
+    for (const name of ["switch", "anyway"]) assert.equal(await sets.nth(2).locator(`[data-name="${name}"]`).isVisible(), false);
     assert.match((await sets.nth(2).textContent()) ?? "", /Made for 32 layers × 32 heads; the loaded model has 30 × 9\./);
     await sets.nth(1).locator('[data-name="open"]').click();
     await says(page.locator("#evidence-title"), /table-tools, 18 November/);

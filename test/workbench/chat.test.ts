@@ -36,7 +36,8 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
       settings: {
         "act.model.path": modelPath(DEFAULT_MODEL),
         "act.model.contextSize": 2048,
-        "act.headSet": headSetFile(),
+        "act.chat.headSet": headSetFile(),
+        "act.chat.calibration": "anyway",
         "act.chat.temperature": 0,
         "act.chat.maxTokens": 600,
       },

@@ -1,40 +1,39 @@
+import { plain, signedTenth, unitOf } from "../../src/core/verdict.js";
 import type { HeadSetEntry } from "../../src/protocol/calibrate-panel.js";
+import type { Evidence } from "../../src/protocol/calibration.js";
 import { h } from "../dom.js";
-import { evidenceRows, points, probability, signed } from "./words.js";
+import { dots } from "./dots.js";
+import { evidenceRows, probability, signed } from "./words.js";
 
-/** What a head set rests on: the verdict, and every arm of its confirmation with interval. */
-export class EvidenceTable {
+/** What a head set rests on, in layers: a sentence, a picture, the numbers, how they were measured. */
+export class EvidenceView {
   readonly element: HTMLElement;
   readonly #title = h("h2", { id: "evidence-title" });
-  readonly #verdict = h("p", {});
+  readonly #plain = h("p", { class: "plain", "data-name": "plain" });
+  readonly #picture = h("div", { class: "picture" });
   readonly #rows = h("tbody", {});
-  readonly #note = h("p", { class: "quiet" });
-  readonly #table: HTMLElement;
+  readonly #numbers: HTMLElement;
+  readonly #how = h("div", { class: "how" });
+  readonly #measured: HTMLElement;
 
   constructor() {
-    this.#table = h(
-      "table",
-      { "data-name": "evidence" },
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          ...["", "heads", "score", "against no heads", "95 % interval"].map((name) =>
-            name ? h("th", { scope: "col" }, name) : h("td", {}),
-          ),
-        ),
-      ),
-      this.#rows,
+    const columns = ["", "heads", "score", "against no heads", "95 % interval"];
+    const head = h("tr", {}, ...columns.map((name) => (name ? h("th", { scope: "col" }, name) : h("td", {}))));
+    this.#numbers = h(
+      "details",
+      { "data-name": "numbers" },
+      h("summary", {}, "The numbers"),
+      h("table", { "data-name": "evidence" }, h("thead", {}, head), this.#rows),
     );
+    this.#measured = h("details", { "data-name": "measured" }, h("summary", {}, "How it was measured"), this.#how);
     this.element = h(
       "section",
       { class: "evidence", "aria-labelledby": "evidence-title" },
       this.#title,
-      this.#verdict,
-      this.#table,
-      this.#note,
+      this.#plain,
+      this.#picture,
+      this.#numbers,
+      this.#measured,
     );
   }
 
@@ -42,42 +41,63 @@ export class EvidenceTable {
     this.element.hidden = entry === null;
     if (!entry) return;
     const { evidence } = entry;
+    this.element.dataset.standing = entry.standing;
     this.#title.textContent = `Evidence: ${entry.name}`;
-    this.#verdict.textContent = entry.verdict;
-    this.#table.hidden = evidence === null || evidence.confirmedOn === 0;
-    if (!evidence) {
-      this.#note.textContent = "This set came without evidence, so nothing is known about what it does here. Calibrate to find out.";
-      return;
-    }
-    const likelihood = evidence.metric === "log-likelihood";
+    this.#plain.textContent = plain(entry);
+    const rows = evidence && evidence.confirmedOn > 0 ? evidenceRows(entry, evidence) : [];
+    this.#picture.hidden = rows.length < 2;
+    this.#numbers.hidden = rows.length === 0;
+    this.#measured.hidden = evidence === null;
+    if (!evidence) return;
+    const unit = unitOf(evidence);
+    if (rows.length > 1) this.#picture.replaceChildren(dots(rows, unit));
+    const difference = (value: number) => signedTenth(unit.value(value));
     this.#rows.replaceChildren(
-      ...evidenceRows(entry, evidence).map(({ name, heads, score, difference, interval }) =>
+      ...rows.map((row) =>
         h(
           "tr",
           {},
-          h("th", { scope: "row" }, name),
-          h("td", {}, heads),
-          h("td", {}, likelihood ? score.toFixed(4) : `${(100 * score).toFixed(1)} %`),
-          h("td", {}, difference === null ? "" : likelihood ? `${signed(difference)} nats` : `${points(difference)} points`),
-          h("td", {}, interval ? interval.map(likelihood ? signed : points).join(" to ") : ""),
+          h("th", { scope: "row" }, row.name),
+          h("td", {}, row.heads),
+          h("td", {}, unit.score(row.score)),
+          h("td", {}, row.difference === null ? "" : `${difference(row.difference)} ${unit.name}`),
+          h("td", {}, row.interval ? row.interval.map(difference).join(" to ") : ""),
+        ),
+      ),
+      ...(evidence.measures ?? []).map((measure) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, `Chosen heads: ${measure.name}`),
+          h("td", {}, String(entry.heads.length)),
+          h("td", {}, `${(100 * measure.calibrated).toFixed(1)} %`),
+          h("td", {}, `${signedTenth(100 * measure.difference)} points`),
+          h("td", {}, measure.interval.map((one) => signedTenth(100 * one)).join(" to ")),
         ),
       ),
     );
-    if (entry.heads.length === 0) {
-      const compared = evidence.confirmedOn === 0 ? "" : ` The others were compared on n = ${evidence.confirmedOn} more.`;
-      this.#note.textContent = `Chosen on ${evidence.chosenOn} and validated on ${evidence.validatedOn ?? 0} prompts of ${evidence.task}: no set did better than none there, so there was nothing to confirm.${compared}`;
-      return;
-    }
-    this.#note.textContent = [
-      `Measured on ${evidence.task}`,
-      `chosen on ${evidence.chosenOn}`,
-      evidence.validatedOn !== undefined && `validated on ${evidence.validatedOn}`,
-      `confirmed on n = ${evidence.confirmedOn} prompts that it was not chosen on`,
-      probability(evidence.p),
-      `seed ${evidence.seed}`,
-    ]
-      .filter(Boolean)
-      .join(", ")
-      .concat(".");
+    this.#how.replaceChildren(...howMeasured(entry, evidence).map((sentence) => h("p", { class: "quiet" }, sentence)));
   }
+}
+
+/** The last layer: parts, seeds, the search's own sentence; and, for code, what the numbers are logarithms of. */
+function howMeasured({ heads, verdict }: HeadSetEntry, evidence: Evidence): string[] {
+  const { task, chosenOn, validatedOn, confirmedOn, p, seed, metric, difference, interval } = evidence;
+  const validated = validatedOn === undefined ? "" : `, validated on ${validatedOn}`;
+  if (heads.length === 0) {
+    const compared = confirmedOn === 0 ? "" : ` The others were compared on n = ${confirmedOn} more.`;
+    return [
+      `Chosen on ${chosenOn} prompts of ${task}${validated}: no set did better than none there, so there was nothing to confirm.${compared}`,
+      verdict,
+    ];
+  }
+  return [
+    `Measured on ${task}: chosen on ${chosenOn}${validated}, confirmed on n = ${confirmedOn} prompts that it was not chosen on, ${probability(p)}, seed ${seed}. Each prompt was answered with and without the heads; the interval is that of the paired differences.`,
+    ...(metric === "log-likelihood"
+      ? [
+          `The score is the mean probability that the model gives to the token that stands in the file. It was measured as the mean logarithm of that probability, in nats a token: ${signed(difference)} (95 % ${signed(interval[0])} to ${signed(interval[1])}). One nat is a factor of 2.72 in probability.`,
+        ]
+      : []),
+    verdict,
+  ];
 }

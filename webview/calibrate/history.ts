@@ -1,9 +1,12 @@
+import { USE_NAMES } from "../../src/core/uses.js";
+import { gain } from "../../src/core/verdict.js";
 import type { CalibrateToHost, HeadSetEntry } from "../../src/protocol/calibrate-panel.js";
-import { button, checkbox, setChecked } from "../controls.js";
+import { button, checkbox, dropdown, setChecked } from "../controls.js";
 import { h, reconcile } from "../dom.js";
-import { gain } from "./words.js";
 
-/** Head sets that were found or imported, newest first: where each was measured and what it brought there; on, off, export, remove. */
+type Scope = "workspace" | "user";
+
+/** Head sets that were found or imported, newest first: what each was measured for and what it brought there; on, off, export, remove. */
 export class History {
   readonly element: HTMLElement;
   readonly #list = h("ul", { class: "history-list" });
@@ -48,9 +51,24 @@ export class History {
     );
   }
 
-  #create({ id, name }: HeadSetEntry): HTMLElement {
-    const toggle = checkbox("On", false, (on) => this.post({ type: "switch", id, on }), "switch");
-    toggle.setAttribute("aria-label", `${name} on`);
+  #create({ id, name, use }: HeadSetEntry): HTMLElement {
+    const own = USE_NAMES[use];
+    const scope = dropdown(
+      `Where ${name} is on`,
+      [
+        { value: "workspace", label: "in this workspace" },
+        { value: "user", label: "everywhere" },
+      ],
+      use === "completions" ? "workspace" : "user",
+      (value) => {
+        if (toggle.checked) this.post({ type: "switch", id, on: true, scope: value as Scope });
+      },
+      "scope",
+    );
+    const send = (on: boolean) => this.post({ type: "switch", id, on, scope: scope.value as Scope });
+    const toggle = checkbox(`On for ${own}`, false, send, "switch");
+    toggle.setAttribute("aria-label", `${name} on for ${own}`);
+    const anyway = button("Try it anyway…", () => send(true), { title: `Try it anyway: ${name} for ${own}`, name: "anyway" });
     return h(
       "li",
       { "data-name": "head-set" },
@@ -58,30 +76,43 @@ export class History {
         "div",
         { class: "row spread" },
         h("button", { type: "button", class: "link", "data-name": "open", onclick: () => this.onShow(id) }, name),
-        toggle,
+        h("span", { class: "row" }, toggle, anyway, scope),
       ),
       h("p", { class: "facts" }),
+      h("p", { class: "quiet elsewhere" }),
       h("p", { class: "quiet refused" }),
       h(
         "div",
         { class: "row" },
         button("Export", () => this.post({ type: "export", id }), { title: `Export ${name}`, name: "export" }),
         button("Remove", () => this.post({ type: "remove", id }), { title: `Remove ${name}`, name: "remove" }),
+        button("Try for another use…", () => this.post({ type: "try", id }), { title: `Try for another use: ${name}`, name: "try" }),
       ),
     );
   }
 }
 
+/** A set that is not known to help has no switch that could be hit by accident, but a button that asks first. */
 function update(element: HTMLElement, entry: HeadSetEntry, shown: boolean): void {
-  const { evidence, heads, createdAt, on, refused, model, method } = entry;
-  element.classList.toggle("on", on);
-  element.querySelector("[data-name=open]")?.setAttribute("aria-current", String(shown));
-  const toggle = element.querySelector("[data-name=switch]") as ReturnType<typeof checkbox>;
-  setChecked(toggle, on);
-  toggle.disabled = refused !== null;
+  const { use, evidence, standing, applied, heads, createdAt, refused, model } = entry;
+  const own = applied.find((one) => one.use === use);
+  const named = (name: string) => element.querySelector(`[data-name=${name}]`) as HTMLElement & { disabled: boolean; value: string };
+  element.dataset.standing = standing;
+  element.classList.toggle("on", own !== undefined);
+  named("open").setAttribute("aria-current", String(shown));
+  const offered = standing === "helps" || own !== undefined;
+  const toggle = named("switch") as unknown as ReturnType<typeof checkbox>;
+  toggle.hidden = !offered;
+  setChecked(toggle, own !== undefined);
+  toggle.disabled = refused !== null && own === undefined;
+  named("anyway").hidden = offered || refused !== null;
+  named("try").hidden = refused !== null;
+  named("scope").hidden = refused !== null;
+  if (own) named("scope").value = own.scope;
   const facts = [
+    `for ${USE_NAMES[use]}`,
     heads.length === 1 ? "1 head" : `${heads.length} heads`,
-    method === "act" ? `β ${entry.beta}` : `initial token × ${entry.beta}`,
+    strength(entry),
     model,
     new Date(createdAt).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" }),
     !evidence
@@ -91,7 +122,26 @@ function update(element: HTMLElement, entry: HeadSetEntry, shown: boolean): void
         : `nothing better than no heads on ${evidence.task}`,
   ];
   (element.querySelector(".facts") as HTMLElement).textContent = facts.join(" · ");
-  const note = element.querySelector(".refused") as HTMLElement;
-  note.hidden = refused === null;
-  note.textContent = refused ?? "";
+  say(element, ".elsewhere", trials(entry));
+  say(element, ".refused", refused ?? "");
+}
+
+/** "β 0.4", "β 0.2 to 1.4, by head", "initial token × 2". */
+function strength({ method, beta, betas }: HeadSetEntry): string {
+  if (method !== "act") return `initial token × ${beta}`;
+  if (!betas || betas.length === 0) return `β ${beta}`;
+  const ends = [Math.min(...betas), Math.max(...betas)].map((one) => String(Number(one.toFixed(2))));
+  return `β ${ends.join(" to ")}, by head`;
+}
+
+/** Where a set is in force without being known to help there. */
+function trials({ applied }: HeadSetEntry): string {
+  const on = applied.filter(({ anyway }) => anyway).map(({ use }) => USE_NAMES[use]);
+  return on.length > 0 ? `On trial for ${on.join(" and ")}: it is not known to help there.` : "";
+}
+
+function say(element: HTMLElement, selector: string, text: string): void {
+  const line = element.querySelector(selector) as HTMLElement;
+  line.hidden = text === "";
+  line.textContent = text;
 }

@@ -3,9 +3,11 @@ import { progressRing } from "../controls.js";
 import { h } from "../dom.js";
 import { setText } from "../text.js";
 import { onThemeChange } from "../theme.js";
-import { EvidenceTable } from "./evidence.js";
+import { whatIsThis } from "../what-is-this.js";
+import { EvidenceView } from "./evidence.js";
 import { Form } from "./form.js";
 import { History } from "./history.js";
+import { InForce } from "./in-force.js";
 import type { CalibrateNavigation } from "./navigation.js";
 import { Progress } from "./progress.js";
 import { Scores } from "./scores.js";
@@ -25,10 +27,11 @@ export class CalibrateView {
   readonly #verdict = h("p", { class: "verdict", role: "status", "data-name": "verdict" });
   readonly #notice = h("p", { class: "quiet", role: "status", "data-name": "notice" });
   readonly #busy = progressRing("Searching");
+  readonly #inForce = new InForce();
   readonly #form: Form;
   readonly #progress = new Progress();
   readonly #scores = new Scores();
-  readonly #evidence = new EvidenceTable();
+  readonly #evidence = new EvidenceView();
   readonly #history: History;
   #state: CalibratePanelState | null = null;
   #timer = 0;
@@ -51,9 +54,11 @@ export class CalibrateView {
         h(
           "p",
           { class: "quiet" },
-          "Finds the attention heads whose sinks are worth damping, on prompts of your own, and proves the gain on prompts it did not choose on. Nothing leaves this machine.",
+          "Finds the attention heads that are worth calibrating, on prompts of your own, and checks the gain on prompts that it did not choose on. Your prompts stay on this machine; the data of named tasks is downloaded where it is not there yet.",
         ),
+        whatIsThis(),
       ),
+      this.#inForce.element,
       this.#form.element,
       h("div", { class: "row" }, this.#busy, this.#verdict),
       this.#notice,
@@ -96,6 +101,7 @@ export class CalibrateView {
     this.#busy.hidden = state.phase !== "starting" && state.phase !== "cancelling";
     setText(this.#verdict, state.message);
     this.#verdict.dataset.phase = state.phase === "done" ? (state.helps ? "helps" : "does-not-help") : state.phase;
+    this.#inForce.update(state.uses);
     this.#form.update(state, navigation);
     this.#progress.update(state);
     const entry = state.history.find(({ id }) => id === navigation.entry) ?? state.history[0] ?? null;

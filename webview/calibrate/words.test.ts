@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Evidence } from "../../src/protocol/calibration.js";
-import { duration, evidenceRows, gain, points, probability, signed } from "./words.js";
+import { duration, evidenceRows, probability, signed } from "./words.js";
 
 const EVIDENCE: Evidence = {
   task: "sst2",
@@ -15,15 +15,7 @@ const EVIDENCE: Evidence = {
   p: 0.01,
 };
 
-test("a gain always has its interval and n, in the unit it was measured in", () => {
-  assert.equal(gain(EVIDENCE), "+2.1 points (95 % +0.4 to +3.8, n = 300)");
-  const nats = { ...EVIDENCE, metric: "log-likelihood" as const, difference: 0.0007, interval: [-0.0033, 0.0047] as [number, number] };
-  assert.equal(gain(nats), "+7.0e-4 nats a token (95 % −0.0033 to +0.0047, n = 300)");
-});
-
-test("signs are signs, and nothing is plus zero", () => {
-  assert.equal(points(-0.0214), "−2.1");
-  assert.equal(points(0), "0.0");
+test("signs are signs, and nothing has none", () => {
   assert.equal(signed(0), "0");
   assert.equal(signed(-0.25), "−0.250");
 });

@@ -3,21 +3,9 @@ import { readable } from "../../src/core/picture/scale.js";
 import type { HeadSetEntry, SearchPlace } from "../../src/protocol/calibrate-panel.js";
 import type { Evidence } from "../../src/protocol/calibration.js";
 
-/** 0.021 -> "+2.1". */
-export function points(share: number): string {
-  const value = 100 * share;
-  return `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value).toFixed(1)}`;
-}
-
 /** A change of a score that is no share: "+0.0412". */
 export function signed(value: number): string {
   return `${value > 0 ? "+" : value < 0 ? "−" : ""}${readable(Math.abs(value))}`;
-}
-
-/** "+2.1 points (95 % +0.4 to +3.8, n = 300)", or in nats a token where log-likelihoods were compared. */
-export function gain({ difference, interval, confirmedOn, metric }: Evidence): string {
-  const [unit, write] = metric === "log-likelihood" ? (["nats a token", signed] as const) : (["points", points] as const);
-  return `${write(difference)} ${unit} (95 % ${write(interval[0])} to ${write(interval[1])}, n = ${confirmedOn})`;
 }
 
 export function measuredOn(place: SearchPlace): string {

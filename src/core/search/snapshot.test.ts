@@ -4,7 +4,7 @@ import fc from "fast-check";
 import * as v from "valibot";
 import { CalibrateSnapshotSchema, HEAD_STATES, PARTS } from "../../protocol/calibrate-panel.js";
 import type { CalibrateProgress } from "../../protocol/engine.js";
-import { finishSnapshot, foldProgress, startSnapshot } from "./snapshot.js";
+import { finishSnapshot, foldProgress, percentOf, startSnapshot } from "./snapshot.js";
 
 const PLACE = { kind: "tasks", tasks: ["sst2"] } as const;
 
@@ -106,4 +106,11 @@ test("a part that the verdict made unnecessary is not called finished", () => {
     validated.parts.map((part) => part.finished),
     [true, true, true, false],
   );
+});
+
+test("percent: time spent of all the time, never falling, never 100 before the end", () => {
+  assert.equal(percentOf(0, 30_000, null, null), null);
+  assert.equal(percentOf(0, 30_000, 30, null), 50);
+  assert.equal(percentOf(0, 40_000, 120, 50), 50);
+  assert.equal(percentOf(0, 60_000, 0, 50), 99);
 });

@@ -50,6 +50,18 @@ export function finishSnapshot(snapshot: CalibrateSnapshot): CalibrateSnapshot {
   return { ...snapshot, secondsLeft: 0, parts: snapshot.parts.map((part, index) => ({ ...part, finished: index <= last })) };
 }
 
+/**
+ * How much of a search is done, in percent: the time spent of all the time it will take. Estimates get better and may grow; what was shown never
+ * falls.
+ * @param since milliseconds, when this run began; @param left seconds, null where not known yet
+ */
+export function percentOf(since: number, now: number, left: number | null, shown: number | null): number | null {
+  if (left === null) return shown;
+  const spent = Math.max(0, now - since) / 1000;
+  const share = spent + left > 0 ? Math.floor((100 * spent) / (spent + left)) : 0;
+  return Math.max(shown ?? 0, Math.min(99, share));
+}
+
 function foldScores(scores: CalibrateSnapshot["scores"], heads: readonly HeadScore[]): CalibrateSnapshot["scores"] {
   const next = {
     ...scores,

@@ -1,8 +1,8 @@
 import * as path from "node:path";
 import * as vscode from "vscode";
 import type { ChatMessage, ToolDefinition } from "../../protocol/engine.js";
+import type { ActiveSet } from "../calibration/active-sets.js";
 import { type Engine, signalOf } from "../engine/engine.js";
-import type { ActiveHeadSet } from "../search/head-set.js";
 import type { Settings } from "../settings.js";
 
 export const VENDOR = "act";
@@ -17,7 +17,7 @@ export class LocalModelProvider implements vscode.LanguageModelChatProvider, vsc
   constructor(
     private readonly engine: Engine,
     private readonly settings: Settings,
-    private readonly headSet: ActiveHeadSet,
+    private readonly headSet: ActiveSet,
   ) {
     const look = () => {
       const { model } = engine.status;
@@ -73,7 +73,7 @@ export class LocalModelProvider implements vscode.LanguageModelChatProvider, vsc
         ...(tools && tools.length > 0 ? { tools } : {}),
         maxTokens: this.settings.get("chat.maxTokens"),
         temperature: this.settings.get("chat.temperature"),
-        calibration: this.headSet.forCompletions(model),
+        calibration: this.headSet.calibration(model),
         conversation: "vscode",
         // Whoever asks was told the size of the context; what is too long is theirs to cut, not ours to drop silently.
         overflow: "error",
@@ -101,7 +101,7 @@ export class LocalModelProvider implements vscode.LanguageModelChatProvider, vsc
   }
 
   private get calibrated(): boolean {
-    return this.headSet.forCompletions(this.engine.status.model) !== null;
+    return this.headSet.calibration(this.engine.status.model) !== null;
   }
 }
 

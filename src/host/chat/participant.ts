@@ -2,10 +2,10 @@ import * as vscode from "vscode";
 import { attachmentText } from "../../core/conversation/turns.js";
 import type { ChatMessage } from "../../protocol/engine.js";
 import { toActError } from "../../protocol/errors.js";
+import type { ActiveSet } from "../calibration/active-sets.js";
 import { shownPath } from "../completions/pauses.js";
 import { type Engine, signalOf } from "../engine/engine.js";
 import type { Privacy } from "../privacy.js";
-import type { ActiveHeadSet } from "../search/head-set.js";
 import type { Settings } from "../settings.js";
 
 /** `@act` in VS Code's chat: answered by the local model whatever model is selected there. */
@@ -13,7 +13,7 @@ export function registerParticipant(
   context: vscode.ExtensionContext,
   engine: Engine,
   settings: Settings,
-  headSet: ActiveHeadSet,
+  headSet: ActiveSet,
   privacy: Privacy,
 ): vscode.Disposable {
   const participant = vscode.chat.createChatParticipant("act.participant", async (request, chat, response, token) => {
@@ -30,7 +30,7 @@ export function registerParticipant(
           messages,
           maxTokens: settings.get("chat.maxTokens"),
           temperature: settings.get("chat.temperature"),
-          calibration: headSet.forCompletions(model),
+          calibration: headSet.calibration(model),
           conversation: "participant",
           overflow: "drop-oldest",
         },

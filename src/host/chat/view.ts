@@ -15,10 +15,10 @@ import {
 import type { ChatMessage } from "../../protocol/engine.js";
 import { toActError } from "../../protocol/errors.js";
 import { ConversationStore } from "../../store/conversations.js";
+import type { ActiveSet } from "../calibration/active-sets.js";
 import type { Engine } from "../engine/engine.js";
 import type { Log } from "../log.js";
 import type { Privacy } from "../privacy.js";
-import type { ActiveHeadSet } from "../search/head-set.js";
 import type { Settings } from "../settings.js";
 import { describe } from "../status.js";
 import { type Connection, connectWebview } from "../webview.js";
@@ -55,7 +55,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     private readonly context: vscode.ExtensionContext,
     private readonly engine: Engine,
     private readonly settings: Settings,
-    private readonly headSet: ActiveHeadSet,
+    private readonly headSet: ActiveSet,
     private readonly privacy: Privacy,
     private readonly changes: Changes,
     private readonly log: Log,

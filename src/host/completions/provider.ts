@@ -7,8 +7,8 @@ import { type LanguageRules, rulesFor } from "../../core/completion/language.js"
 import { type FilterContext, postprocess } from "../../core/completion/postprocess.js";
 import type { InfillParams, InfillResult } from "../../protocol/engine.js";
 import { toActError } from "../../protocol/errors.js";
+import type { ActiveSet } from "../calibration/active-sets.js";
 import { type Engine, signalOf } from "../engine/engine.js";
-import type { ActiveHeadSet } from "../search/head-set.js";
 import type { Settings } from "../settings.js";
 import type { RepositoryContext } from "./context.js";
 import { type Pauses, shownPath } from "./pauses.js";
@@ -41,7 +41,7 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
   constructor(
     private readonly engine: Engine,
     private readonly settings: Settings,
-    private readonly headSet: ActiveHeadSet,
+    private readonly headSet: ActiveSet,
     private readonly pauses: Pauses,
     private readonly repository: RepositoryContext,
     private readonly record: CompletionRecord,
@@ -118,7 +118,7 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
     const signal = signalOf(token);
     const waiting = performance.now();
     const model = await this.engine.model(signal);
-    const calibration = this.headSet.forCompletions(model);
+    const calibration = this.headSet.calibration(model);
     entry.calibrated = calibration !== null;
     place.sent = model.infill ? place.cursor.prefix : place.cursor.prefix.trimEnd();
     const budget = this.settings.get("completions.contextTokens");
@@ -227,7 +227,7 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
 
   /** Answers of another model, or without the calibration, are not this one's. */
   private forgetOtherModels(): void {
-    const key = JSON.stringify([this.engine.modelPath, this.headSet.forCompletions(this.engine.status.model)]);
+    const key = JSON.stringify([this.engine.modelPath, this.headSet.calibration(this.engine.status.model)]);
     if (key !== this.cacheKey) this.cache.clear();
     this.cacheKey = key;
   }

@@ -1,11 +1,14 @@
 import * as path from "node:path";
 import * as vscode from "vscode";
+import { standingOf, USE_NAMES, USES } from "../../core/uses.js";
 import type { HeadSetEntry } from "../../protocol/calibrate-panel.js";
 import type { HeadSet } from "../../protocol/calibration.js";
 import type { ModelInfo } from "../../protocol/engine.js";
 import { ActError, toActError } from "../../protocol/errors.js";
 import { checkHeadSet, parseHeadSet } from "../../store/head-sets/file.js";
 import { HeadSetHistory, type StoredHeadSet } from "../../store/head-sets/history.js";
+import type { Scope } from "../calibration/active-sets.js";
+import { switchOn } from "../calibration/switch.js";
 import type { Services } from "../services.js";
 
 /** The head sets that were found or imported: kept, listed, switched on and off, exported, removed. */
@@ -35,15 +38,30 @@ export class KnownHeadSets {
     return id;
   }
 
-  /** @throws ActError `head-set` where the set cannot be applied to the model that is loaded */
-  async switch(id: string, on: boolean): Promise<void> {
-    const set = this.find(id);
-    const { headSet, settings, engine } = this.services;
-    if (!on) return await settings.set("calibration", false);
-    const refused = refusal(set.set, engine.status.model);
+  /**
+   * Switches a set on or off for a use; one that was not measured to help there, only where the user confirms it.
+   * @returns whether it is on now
+   * @throws ActError `head-set` where the set cannot be applied to the model that is loaded
+   */
+  async switch(id: string, on: boolean, scope: Scope, use = this.find(id).set.use): Promise<boolean> {
+    const { set } = this.find(id);
+    const { sets, engine } = this.services;
+    const file = this.history.fileOf(id);
+    if (!on) {
+      if (sets.for(use).choice().file === file) await sets.setMode(use, "off");
+      return false;
+    }
+    const refused = refusal(set, engine.status.model);
     if (refused) throw new ActError("head-set", refused);
-    await headSet.choose(this.history.fileOf(id));
-    await settings.set("calibration", true);
+    return await switchOn(sets, { use, file, set, scope });
+  }
+
+  /** Asks for a use other than the set's own and tries it there. */
+  async tryElsewhere(id: string): Promise<void> {
+    const { set } = this.find(id);
+    const items = USES.filter((use) => use !== set.use).map((use) => ({ label: capital(USE_NAMES[use]), use }));
+    const chosen = await vscode.window.showQuickPick(items, { title: `Try “${set.name ?? id}” for another use` });
+    if (chosen) await this.switch(id, true, "user", chosen.use);
   }
 
   /** Asks for a file and writes the set there. @returns what became of it, in a sentence */
@@ -84,8 +102,11 @@ export class KnownHeadSets {
       remove,
     );
     if (choice !== remove) return;
-    const { settings, headSet } = this.services;
-    if (settings.get("headSet") === this.history.fileOf(id)) await headSet.choose("");
+    const { sets } = this.services;
+    for (const use of USES) {
+      const { file, scope } = sets.for(use).choice();
+      if (file === this.history.fileOf(id)) await sets.choose(use, null, scope);
+    }
     await this.history.remove(id);
     await this.read();
   }
@@ -97,12 +118,19 @@ export class KnownHeadSets {
   }
 
   private entry({ id, set, saved }: StoredHeadSet, model: ModelInfo | null): HeadSetEntry {
-    const { headSet: active, settings, engine } = this.services;
+    const { sets, engine } = this.services;
+    const applied = USES.flatMap((use) => {
+      const active = sets.for(use);
+      const { file, scope } = active.choice();
+      return file === this.history.fileOf(id) && active.unavailable(model) === null ? [{ use, anyway: active.anyway, scope }] : [];
+    });
     return {
       id,
       name: set.name ?? id,
+      use: set.use,
       method: set.method,
       beta: set.beta,
+      betas: set.betas ?? null,
       heads: set.heads,
       createdAt: saved.getTime(),
       model: model && set.model.sha256 === model.sha256 ? (engine.modelName ?? model.name) : (set.model.name ?? "another model"),
@@ -110,10 +138,15 @@ export class KnownHeadSets {
       verdict:
         set.verdict ??
         (set.evidence ? "Imported with the evidence below." : "Imported without evidence: nothing is known about what it does here."),
-      on: active.enabled && settings.get("headSet") === this.history.fileOf(id),
+      standing: standingOf(set, set.use),
+      applied,
       refused: refusal(set, model),
     };
   }
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** Why a set cannot be applied to the loaded model; null where it can, or where no model is loaded yet. */

@@ -1,5 +1,7 @@
 import * as vscode from "vscode";
 import { TASKS } from "../../core/tasks/index.js";
+import { standingOf, USE_NAMES, USES } from "../../core/uses.js";
+import { nameOf, plain } from "../../core/verdict.js";
 import {
   type CalibratePanelState,
   type CalibrateToHost,
@@ -8,8 +10,10 @@ import {
   CalibrateToViewSchema,
   type SearchPlace,
 } from "../../protocol/calibrate-panel.js";
+import type { Use } from "../../protocol/calibration.js";
 import type { CalibrateResult, ModelInfo } from "../../protocol/engine.js";
 import { toActError } from "../../protocol/errors.js";
+import type { Scope } from "../calibration/active-sets.js";
 import { registerCommand, runCommand } from "../commands.js";
 import type { Services } from "../services.js";
 import { type Connection, connectWebview } from "../webview.js";
@@ -40,16 +44,25 @@ export class SearchPanel implements vscode.Disposable {
         deserializeWebviewPanel: async (panel) => this.adopt(panel),
       }),
       services.engine.onDidChange(push),
-      services.headSet.onDidChange(push),
+      services.sets.onDidChange(push),
       vscode.workspace.onDidChangeWorkspaceFolders(push),
       vscode.workspace.onDidGrantWorkspaceTrust(push),
     );
   }
 
+  /** How far the search is, for the status bar; null where none runs. */
+  get searching(): { percent: number | null } | null {
+    return this.search.busy ? { percent: this.search.percent } : null;
+  }
+
+  get onDidProgress(): vscode.Event<void> {
+    return this.search.onDidChange;
+  }
+
   /** What the panel shows, for tests. */
   get state(): CalibratePanelState {
     const model = this.services.engine.status.model;
-    const { phase, message, helps, snapshot: run, resumable } = this.search;
+    const { phase, message, helps, snapshot: run, percent, resumable } = this.search;
     return {
       phase,
       message,
@@ -59,8 +72,10 @@ export class SearchPanel implements vscode.Disposable {
       workspace: vscode.workspace.isTrusted ? (vscode.workspace.workspaceFolders?.[0]?.name ?? null) : null,
       tasks: TASKS.map(({ name }) => name),
       run,
+      percent,
       resumable,
       history: this.known.entries(model),
+      uses: USES.map((use) => this.inForce(use, model)),
     };
   }
 
@@ -95,7 +110,10 @@ export class SearchPanel implements vscode.Disposable {
         this.search.cancel();
         return null;
       case "switch":
-        await this.known.switch(message.id, message.on);
+        await this.known.switch(message.id, message.on, message.scope);
+        return null;
+      case "try":
+        await this.known.tryElsewhere(message.id);
         return null;
       case "export":
         return await this.known.export(message.id);
@@ -110,20 +128,36 @@ export class SearchPanel implements vscode.Disposable {
     }
   }
 
-  /** The set of a search that is over enters the history, and is switched on only where its confirmation says better. */
-  private async keep({ headSet, verdict, helps }: CalibrateResult, place: SearchPlace): Promise<string> {
-    const measured = place.kind === "workspace" ? place.name : place.tasks.join(", ");
-    const name = `${measured}, ${new Date().toLocaleDateString("en", { day: "numeric", month: "long" })}`;
-    const id = await this.known.add({ ...headSet, name, verdict });
-    if (helps) await this.known.switch(id, true);
-    if (!this.panel?.visible) void this.announce(verdict);
-    return `${verdict}${helps ? " It is switched on." : ""}`;
+  /**
+   * The set of a search that is over enters the history, unless it is empty, and is switched on only where its confirmation says better.
+   * @returns the verdict as one says it to a colleague
+   */
+  private async keep({ headSet, verdict }: CalibrateResult, place: SearchPlace): Promise<string> {
+    const { use, heads, evidence = null } = headSet;
+    const standing = standingOf(headSet, use);
+    let said = plain({ use, heads, evidence, standing });
+    if (heads.length > 0) {
+      const measured = place.kind === "workspace" ? place.name : place.tasks.join(", ");
+      const id = await this.known.add({ ...headSet, name: nameOf(measured, headSet.evidence), verdict });
+      // What was measured on one workspace's files says nothing about another's.
+      const on = standing === "helps" && (await this.known.switch(id, true, scopeOf(place)));
+      if (on) said += ` It is switched on for ${USE_NAMES[use]}.`;
+    }
+    if (!this.panel?.visible) void this.announce(said);
+    return said;
   }
 
   /** Nobody looks at the panel: the verdict comes as a message. The search does not wait for the answer. */
-  private async announce(verdict: string): Promise<void> {
-    const open = await vscode.window.showInformationMessage(`ACT: ${verdict}`, "Show Evidence");
+  private async announce(said: string): Promise<void> {
+    const open = await vscode.window.showInformationMessage(`ACT: ${said}`, "Show Evidence");
     if (open) this.reveal();
+  }
+
+  private inForce(use: Use, model: ModelInfo | null): CalibratePanelState["uses"][number] {
+    const active = this.services.sets.for(use);
+    const says = active.unavailable(model) ?? active.warning(model) ?? "";
+    const set = active.unavailable(model) === null ? (active.current?.name ?? "a head set") : null;
+    return { use, set, anyway: active.anyway, says };
   }
 
   private blocked(model: ModelInfo | null): string | null {
@@ -161,4 +195,8 @@ export class SearchPanel implements vscode.Disposable {
   private push(): void {
     if (this.panel?.visible) this.connection?.push({ type: "state", state: this.state });
   }
+}
+
+function scopeOf(place: SearchPlace): Scope {
+  return place.kind === "workspace" ? "workspace" : "user";
 }

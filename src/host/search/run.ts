@@ -3,7 +3,7 @@ import { readFile, rm } from "node:fs/promises";
 import * as path from "node:path";
 import * as v from "valibot";
 import * as vscode from "vscode";
-import { finishSnapshot, foldProgress, startSnapshot } from "../../core/search/snapshot.js";
+import { finishSnapshot, foldProgress, percentOf, startSnapshot } from "../../core/search/snapshot.js";
 import { type CalibratePanelState, type CalibrateToHost, SearchPlaceSchema } from "../../protocol/calibrate-panel.js";
 import { DEFAULT_BETA, DEFAULT_THRESHOLD, type Method, MethodSchema } from "../../protocol/calibration.js";
 import type { CalibrateParams, CalibrateResult, ModelInfo } from "../../protocol/engine.js";
@@ -39,6 +39,9 @@ export class SearchRun implements vscode.Disposable {
   /** Whether the verdict is that calibration helps; null while there is none. */
   helps: boolean | null = null;
   snapshot: CalibratePanelState["run"] = null;
+  /** Of the whole search, never falling while it runs; null where the time left is not known yet. */
+  percent: number | null = null;
+  private wentOn = 0;
   private search: Search | null = null;
   private abort: AbortController | null = null;
   private readonly home: string;
@@ -109,6 +112,7 @@ export class SearchRun implements vscode.Disposable {
     if (this.busy) return;
     this.phase = "starting";
     this.helps = null;
+    this.percent = null;
     this.say("Loading the model…");
     const abort = new AbortController();
     this.abort = abort;
@@ -130,6 +134,7 @@ export class SearchRun implements vscode.Disposable {
       await writeFileAtomic(path.join(this.home, "search.json"), JSON.stringify(search));
       if (!resume || !this.snapshot) this.snapshot = startSnapshot(search.place, model.layers, model.heads, search.startedAt);
       this.phase = "running";
+      this.wentOn = Date.now();
       this.say(
         `Searching on ${search.place.kind === "workspace" ? `the files of ${search.place.name}` : search.place.tasks.join(", ")}. Ghost texts keep coming; they go first.`,
       );
@@ -138,6 +143,7 @@ export class SearchRun implements vscode.Disposable {
         onProgress: (event) => {
           if (!this.snapshot) return;
           this.snapshot = foldProgress(this.snapshot, event);
+          this.percent = percentOf(this.wentOn, Date.now(), event.secondsLeft, this.percent);
           this.changed.fire();
         },
       });

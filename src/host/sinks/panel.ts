@@ -1,7 +1,7 @@
 import * as path from "node:path";
 import * as vscode from "vscode";
 import { type Calibration, DEFAULT_THRESHOLD, type Head, type Threshold } from "../../protocol/calibration.js";
-import type { HeadMatrix, HeadMatrixParams, SinkMap } from "../../protocol/engine.js";
+import type { HeadMatrix, HeadMatrixParams, ModelInfo, SinkMap } from "../../protocol/engine.js";
 import { ActError, toActError } from "../../protocol/errors.js";
 import {
   type SinkPanelState,
@@ -11,6 +11,7 @@ import {
   type SinksToView,
   SinksToViewSchema,
 } from "../../protocol/sink-panel.js";
+import type { ActiveSet } from "../calibration/active-sets.js";
 import { registerCommand, runCommand } from "../commands.js";
 import type { Services } from "../services.js";
 import { type Connection, connectWebview } from "../webview.js";
@@ -28,6 +29,7 @@ export class SinkPanel implements vscode.Disposable {
   private state: SinkPanelState;
   private map: SinkMap | null = null;
   private prompt: Prompt | null = null;
+  private active: ActiveSet | null = null;
   private calibration: Calibration | null = null;
   /** The engine's handle for the prompt; the panel's own (`map.id`) outlives a restart of the engine. */
   private engineId = "";
@@ -48,7 +50,7 @@ export class SinkPanel implements vscode.Disposable {
       vscode.window.registerWebviewPanelSerializer(VIEW_TYPE, {
         deserializeWebviewPanel: async (panel) => this.adopt(panel),
       }),
-      services.headSet.onDidChange(() => this.push()),
+      services.sets.onDidChange(() => this.push()),
     );
   }
 
@@ -96,8 +98,8 @@ export class SinkPanel implements vscode.Disposable {
       this.prompt = prompt;
       this.set({ label: prompt.label });
       const model = await this.services.engine.model(signal);
-      await this.services.headSet.ready();
-      this.calibration = prompt.calibrated ? this.services.headSet.calibration(model) : null;
+      this.active = await this.setFor(prompt, model);
+      this.calibration = this.active?.preview(model) ?? null;
       const id = `${++this.serial}`;
       const draw = (map: SinkMap) => {
         if (signal.aborted) return;
@@ -278,14 +280,21 @@ export class SinkPanel implements vscode.Disposable {
     this.connection?.push({ type: "notice", message });
   }
 
+  /** The head set to show beside a prompt, also where it is off: that is what the view is for. */
+  private async setFor({ uses }: Prompt, model: ModelInfo): Promise<ActiveSet | null> {
+    const sets = uses.map((use) => this.services.sets.for(use));
+    await Promise.all(sets.map((set) => set.ready()));
+    return sets.find((set) => set.preview(model) !== null) ?? null;
+  }
+
   private threshold(): Threshold {
-    return this.services.headSet.current?.threshold ?? DEFAULT_THRESHOLD;
+    return this.active?.current?.threshold ?? DEFAULT_THRESHOLD;
   }
 
   private calibrationState(): SinkPanelState["calibration"] {
     if (!this.calibration) return null;
     const { method, beta, heads } = this.calibration;
-    return { name: this.services.headSet.current?.name ?? "the head set", method, beta, heads };
+    return { name: this.active?.current?.name ?? "the head set", method, beta, heads };
   }
 
   private fresh(): SinkPanelState {

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import * as vscode from "vscode";
+import type { Use } from "../../protocol/calibration.js";
 import type { ChatMessage, SinksParams } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import type { SinkPanelState, SinkSource } from "../../protocol/sink-panel.js";
@@ -7,11 +8,15 @@ import { shownPath } from "../completions/pauses.js";
 import type { Services } from "../services.js";
 import type { SourceText } from "./decorations.js";
 
+/** For a text of no known use. */
+const ANY: readonly Use[] = ["task", "completions", "chat"];
+
 /** What the engine is asked for, and where the prompt came from. */
 export interface Prompt {
   label: string;
   params: Omit<SinksParams, "calibration" | "threshold">;
-  calibrated: boolean;
+  /** Uses whose head set is shown beside it: that of the first one that has one. */
+  uses: readonly Use[];
   origin: SourceText | null;
 }
 
@@ -34,7 +39,7 @@ export class SinkPrompts {
     this.fromChat = {
       label: "Chat prompt",
       params: { messages: chat.output.messages as ChatMessage[] },
-      calibrated: chat.output.act,
+      uses: chat.output.act ? ["chat"] : [],
       origin: null,
     };
     return true;
@@ -49,11 +54,11 @@ export class SinkPrompts {
         if (!last)
           throw new ActError("usage", "There is no completion yet. Type in a file until a ghost text appears, or choose another prompt.");
         const entry = [...record.all].reverse().find(({ file }) => file === last.path);
-        const { calibration, ...infill } = last;
+        const { calibration: _, ...infill } = last;
         return {
           label: `Last completion in ${last.path ?? "the editor"}${entry ? `, line ${entry.line + 1}` : ""}`,
           params: { infill },
-          calibrated: calibration !== null,
+          uses: ["completions"],
           origin: originOfPrefix(last.path, last.prefix),
         };
       }
@@ -61,7 +66,7 @@ export class SinkPrompts {
         if (this.fromChat) return this.fromChat;
         const messages = chat.lastPrompt();
         if (!messages) throw new ActError("usage", "The chat has no turn yet. Ask it something, or choose another prompt.");
-        return { label: "Last chat turn", params: { messages }, calibrated: true, origin: null };
+        return { label: "Last chat turn", params: { messages }, uses: ["chat"], origin: null };
       }
       case "selection": {
         const editor = vscode.window.activeTextEditor ?? vscode.window.visibleTextEditors.find(({ selection }) => !selection.isEmpty);
@@ -73,13 +78,13 @@ export class SinkPrompts {
         return {
           label: `Selection in ${file}, lines ${selection.start.line + 1} to ${selection.end.line + 1}`,
           params: { prompt: text },
-          calibrated: true,
+          uses: ANY,
           origin: { document: document.uri, offset: document.offsetAt(selection.start), text },
         };
       }
       case "typed":
         if (source.text === "") throw new ActError("usage", "The prompt is empty. Type one, or choose another.");
-        return { label: "Typed prompt", params: { prompt: source.text }, calibrated: true, origin: null };
+        return { label: "Typed prompt", params: { prompt: source.text }, uses: ANY, origin: null };
     }
   }
 

@@ -1,4 +1,4 @@
-import { runAll, test } from "./harness.js";
+import { runAll, test } from "../harness.js";
 
 /** Proves that the test bed notices: the host goes down in the middle. */
 test("this one passes", () => {});

@@ -1,4 +1,4 @@
-import { runAll } from "./harness.js";
+import { runAll } from "../harness.js";
 
 /** Proves that the test bed notices: a suite that registers nothing. */
 export const run = runAll;
