@@ -57,7 +57,7 @@ interface Row {
 
 export async function run(): Promise<Row[]> {
   const path = process.env.ACT_MODEL || modelPath(DEFAULT_MODEL);
-  const header = await preflight(path);
+  const { header } = await preflight(path);
   const { backend, reason } = await new Backends(() => {}).choose("cpu");
   const file = { sha256: "", bytes: 1e8, shape: header, trainContext: header.trainContext, backendReason: reason };
   const model = await Model.load(backend, { path, sequences: 0 }, file, () => {}, never);

@@ -18,7 +18,7 @@ let model: Model;
 let items: ScorerItem[];
 
 before(async () => {
-  const header = await preflight(path);
+  const { header } = await preflight(path);
   const { backend, reason } = await new Backends(() => {}).choose("cpu");
   const file = { sha256: "unused", bytes: 1e8, shape: header, trainContext: header.trainContext, backendReason: reason };
   model = await Model.load(backend, { path, sequences: 0, threads: 2 }, file, () => {}, never);

@@ -15,13 +15,18 @@ export const doctor: Command = {
     let model: { path: string; name: string; sha256: string; backend: BackendName; backendReason: string } | null = null;
     let problem: string | null = null;
     let splits: [number, number] | null = null;
+    let calibration: { layers: number[]; refused: string | null } = { layers: [], refused: null };
     const { version, llamaCpp, patchSet, backends, node } = info;
     try {
-      const { path, name, sha256, backend, backendReason } = await session.load({ sequences: 0 });
+      const { path, name, sha256, backend, backendReason, layers, act } = await session.load({ sequences: 0 });
+      calibration = act.supported
+        ? { layers: Array.from({ length: layers }, (_, layer) => layer), refused: null }
+        : { layers: [], refused: act.reason };
       model = { path, name, sha256, backend, backendReason };
-      if (patchSet !== null) splits = (await session.request("bench", { phases: ["splits"] })).rows[0]?.interval ?? null;
+      if (patchSet !== null && act.supported) splits = (await session.request("bench", { phases: ["splits"] })).rows[0]?.interval ?? null;
     } catch (error) {
       problem = toActError(error).message;
+      calibration.refused = problem;
     }
     const cache = { path: cacheFolder(), exists: existsSync(cacheFolder()) };
     const memory = { total: totalmem(), free: freemem() };
@@ -39,6 +44,13 @@ export const doctor: Command = {
       model
         ? `model       ${model.name}\n            ${model.path}\n            sha256 ${model.sha256}\n            ${model.backendReason}`
         : `model       none: ${problem}`,
+      ...(model
+        ? [
+            calibration.refused === null
+              ? `calibrates  the heads of ${calibration.layers.length} layers`
+              : `calibrates  nothing: ${calibration.refused}`,
+          ]
+        : []),
       ...(splits
         ? [`graph       ${splits[0]} parts without calibration, ${splits[1]} with all heads (more parts are copies between devices)`]
         : []),
@@ -53,6 +65,7 @@ export const doctor: Command = {
         backends,
         node,
         model,
+        calibration,
         splits,
         ...(problem !== null && { modelProblem: problem }),
         cache,

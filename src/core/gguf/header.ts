@@ -37,6 +37,11 @@ export interface GgufHeader {
   /** The vocabulary has fill-in-the-middle tokens. */
   infill: boolean;
   tensors: number;
+  /** The first names, in file order. */
+  tensorNames: readonly string[];
+  /** Names of tensors of whole numbers (i8 to i64). */
+  wholeNumberTensors: readonly string[];
+  alignment: number;
   parameters: number;
   tensorBytes: number;
   /** Files that the model is split into. */
@@ -105,7 +110,7 @@ export function readGguf(source: ByteSource): GgufHeader {
       throw bad(
         `The tensor ${shown(name)} ends ${dataStart + offset + bytes - source.size} bytes beyond the end of the file: it is cut off.`,
       );
-  return summary(version, metadata, tensors, infillInVocabulary);
+  return summary(version, metadata, tensors, infillInVocabulary, alignment);
 }
 
 interface Tensor {
@@ -113,6 +118,7 @@ interface Tensor {
   offset: number;
   bytes: number;
   elements: number;
+  isWhole: boolean;
 }
 
 function readValue(reader: Reader, key: string, onText: ((text: string) => void) | undefined): GgufScalar | GgufArray {
@@ -207,12 +213,22 @@ function readTensors(reader: Reader, count: number, alignment: number): Tensor[]
     const offset = reader.count(`the offset of tensor ${shown(name)}`, Number.MAX_SAFE_INTEGER);
     if (offset % alignment !== 0)
       throw bad(`The tensor ${shown(name)} begins at ${offset}, which is no multiple of the alignment ${alignment}.`);
-    tensors.push({ name, offset, elements, bytes: (elements / blockSize) * blockBytes });
+    tensors.push({ name, offset, elements, bytes: (elements / blockSize) * blockBytes, isWhole: /^i\d+$/.test(typeName) });
   }
   return tensors;
 }
 
-function summary(version: number, metadata: GgufHeader["metadata"], tensors: Tensor[], infillInVocabulary: boolean[]): GgufHeader {
+function summary(
+  version: number,
+  metadata: GgufHeader["metadata"],
+  tensors: Tensor[],
+  infillInVocabulary: boolean[],
+  alignment: number,
+): GgufHeader {
+  // The first part alone holds the metadata.
+  const part = Number(metadata.get("split.no") ?? 0);
+  if (part > 0)
+    throw bad(`It is part ${part + 1} of ${String(metadata.get("split.count") ?? "several")} of a split model; choose the first part.`);
   const architecture = metadata.get("general.architecture");
   if (typeof architecture !== "string" || architecture === "") throw bad("It does not name its architecture.");
   const number = (key: string, fallback: number): number => {
@@ -258,6 +274,9 @@ function summary(version: number, metadata: GgufHeader["metadata"], tensors: Ten
     chatTemplate: text("tokenizer.chat_template"),
     infill: infillInVocabulary.every((found, part) => found || infillKey(part)),
     tensors: tensors.length,
+    tensorNames: tensors.slice(0, 64).map(({ name }) => name),
+    wholeNumberTensors: tensors.filter(({ isWhole }) => isWhole).map(({ name }) => name),
+    alignment,
     parameters: tensors.reduce((sum, tensor) => sum + tensor.elements, 0),
     tensorBytes: tensors.reduce((sum, tensor) => sum + tensor.bytes, 0),
     splits: Math.max(1, number("split.count", 1)),

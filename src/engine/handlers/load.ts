@@ -1,4 +1,3 @@
-import { stat } from "node:fs/promises";
 import type { LoadParams } from "../../protocol/engine.js";
 import { ActError, toActError } from "../../protocol/errors.js";
 import { fileSha256 } from "../../store/file-hash.js";
@@ -28,19 +27,12 @@ export const load: Handler<"load"> = async (engine, params, call) => {
 
 /** Loads a model in place of the one that is loaded, which is let go as late as possible: memory is not there for both. */
 async function open(engine: Engine, params: LoadParams, onProgress: (fraction: number) => void, signal: AbortSignal): Promise<Model> {
-  const header = await preflight(params.path);
-  const { size } = await stat(params.path);
+  const { header, bytes } = await preflight(params.path);
   const { backend, reason, automatic } = await engine.backends.choose(params.backend);
   const sha256 = await fileSha256(params.path, signal);
   await drop(engine);
   const loadOn = (given: LoadParams, backendReason: string) =>
-    Model.load(
-      backend,
-      given,
-      { sha256, bytes: size, shape: header, trainContext: header.trainContext, backendReason },
-      onProgress,
-      signal,
-    );
+    Model.load(backend, given, { sha256, bytes, shape: header, trainContext: header.trainContext, backendReason }, onProgress, signal);
   return await loadOn(params, reason).catch(async (error: unknown) => {
     // A GPU that was taken without being asked for, and that fails, is not the user's problem: the same binary can keep off it.
     if (backend.name === "cpu" || !automatic || signal.aborted) throw error;

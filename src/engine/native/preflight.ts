@@ -1,6 +1,9 @@
 // Checks a model file before native code opens it.
 import fs from "node:fs";
+import { stat } from "node:fs/promises";
+import { basename } from "node:path";
 import { type GgufHeader, readGguf } from "../../core/gguf/header.js";
+import { assertLanguageModel } from "../../core/gguf/language-model.js";
 import { ActError } from "../../protocol/errors.js";
 import { assertNotQuarantined } from "../../store/quarantine.js";
 
@@ -27,23 +30,55 @@ export function readModelHeader(path: string): GgufHeader {
     return readGguf({ size: stat.size, read: (offset, target) => fs.readSync(file, target, 0, target.length, offset) });
   } catch (error) {
     if (error instanceof ActError && error.code === "model-file" && !error.message.includes(path))
-      throw new ActError("model-file", `${path} is not a usable GGUF model. ${error.message} Download it again or choose another file.`, {
-        cause: error,
-      });
+      throw new ActError(
+        "model-file",
+        `${path} is not a usable GGUF model. ${error.message}${/choose/.test(error.message) ? "" : " Download it again or choose another file."}`,
+        {
+          cause: error,
+        },
+      );
     throw error;
   } finally {
     fs.closeSync(file);
   }
 }
 
-/** `readModelHeader`, and the file is not one whose load crashed the engine before. */
-export async function preflight(path: string): Promise<GgufHeader> {
+/** What a checked model file says, and how long it is with all its parts. */
+export interface CheckedFile {
+  header: GgufHeader;
+  bytes: number;
+}
+
+/** `readModelHeader`, and the file is a language model, whole, and did not crash the engine before. */
+export async function preflight(path: string): Promise<CheckedFile> {
   const header = readModelHeader(path);
-  if (header.layers === 0)
-    throw new ActError(
-      "model-file",
-      `${path} has no layers: it is not a language model (an adapter or a projector, perhaps). Choose another file.`,
-    );
+  try {
+    assertLanguageModel(header);
+  } catch (error) {
+    throw error instanceof ActError ? new ActError("model-file", `${path} cannot be the model. ${error.message}`, { cause: error }) : error;
+  }
+  const bytes = await sizeOfAllParts(path, header.splits);
   await assertNotQuarantined(path);
-  return header;
+  return { header, bytes };
+}
+
+/** llama.cpp finds the other parts by the first one's name. @throws ActError `model-file` naming the part that is missing */
+async function sizeOfAllParts(first: string, count: number): Promise<number> {
+  const digits = (n: number) => String(n).padStart(5, "0");
+  const ending = `-${digits(1)}-of-${digits(count)}.gguf`;
+  let bytes = (await stat(first)).size;
+  if (count < 2) return bytes;
+  if (!first.endsWith(ending))
+    throw new ActError("model-file", `${first} is the first of ${count} parts, whose name must end in ${ending}. Give it that name again.`);
+  for (let part = 2; part <= count; part++) {
+    const other = `${first.slice(0, -ending.length)}-${digits(part)}-of-${digits(count)}.gguf`;
+    const found = await stat(other).catch(() => null);
+    if (!found?.isFile())
+      throw new ActError(
+        "model-file",
+        `${basename(first)} is the first of ${count} parts, but ${basename(other)} is not beside it. Download all of them.`,
+      );
+    bytes += found.size;
+  }
+  return bytes;
 }
