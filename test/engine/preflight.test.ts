@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { test } from "node:test";
-import { type ByteSource, readGguf } from "../../src/core/gguf/header.js";
+import { readGguf } from "../../src/core/gguf/header.js";
+import type { ByteSource } from "../../src/core/gguf/reader.js";
 import { integer, random } from "../../src/core/numbers/random.js";
 import { ActError } from "../../src/protocol/errors.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";

@@ -25,7 +25,7 @@ let label: GradientItem;
 let text: GradientItem;
 before(async () => {
   const path = await float32Model(process.env.ACT_MODEL || modelPath(DEFAULT_MODEL));
-  const header = await preflight(path);
+  const { header } = await preflight(path);
   const { backend, reason } = await new Backends(() => {}).choose("cpu");
   const file = { sha256: "unused", bytes: 6e8, shape: header, trainContext: header.trainContext, backendReason: reason };
   model = await Model.load(backend, { path, sequences: 0, threads: 2 }, file, () => {}, never);

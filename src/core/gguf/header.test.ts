@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { buildGguf, type GgufSpec, tinyLlama } from "../../../test/fixtures/gguf.js";
 import { ActError } from "../../protocol/errors.js";
 import { integer, type Random, random } from "../numbers/random.js";
-import { type ByteSource, type GgufHeader, readGguf } from "./header.js";
+import { type GgufHeader, readGguf } from "./header.js";
+import type { ByteSource } from "./reader.js";
 
 /** The bytes as a file, with the largest piece that was asked for at once. */
 function source(bytes: Uint8Array): ByteSource & { largest: number } {
