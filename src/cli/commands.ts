@@ -5,6 +5,7 @@ import { complete } from "./commands/complete.js";
 import { completion } from "./commands/completion.js";
 import { doctor } from "./commands/doctor.js";
 import { evaluate } from "./commands/evaluate.js";
+import { filters } from "./commands/filters.js";
 import { infill } from "./commands/infill.js";
 import { logits } from "./commands/logits.js";
 import { mtBench } from "./commands/mt-bench.js";
@@ -15,6 +16,7 @@ export const commands: Readonly<Record<string, Command>> = {
   doctor,
   complete,
   infill,
+  filters,
   logits,
   sinks,
   calibrate,

@@ -1,5 +1,5 @@
 import { cutStep, frontCut } from "./budget.js";
-import { indentOf, indentWidth, type LanguageRules } from "./language.js";
+import { indentOf, indentWidth, type LanguageRules, opensBlock } from "./language.js";
 
 /** `line`: the rest of this line; `block`: lines until the block that begins here is closed. */
 export type Extent = "line" | "block";
@@ -47,12 +47,6 @@ export function extentAt({ prefix, suffix }: CursorText, rules: LanguageRules): 
   if (opensBlock(before, rules)) return "block";
   // An empty line between others: a statement or two, which end where the indentation does.
   return current.trim() === "" && restOfLine.trim() === "" ? "block" : "line";
-}
-
-function opensBlock(line: string, rules: LanguageRules): boolean {
-  const text = line.trimEnd();
-  if (/[{([]$|=>$/.test(text)) return true;
-  return rules.blocks === "indent" && /(:|\bdo|\bthen|->)$/.test(text);
 }
 
 /**

@@ -1,50 +1,78 @@
-/** What the completion rules need to know about a language: how blocks are made, what starts a comment, what quotes a string. */
+/** What the completion rules need to know about a language: how blocks are made, what starts a comment, which grammar reads it. */
 export interface LanguageRules {
   /** `brace`: a block ends with its bracket; `indent`: where the indentation falls back; `text`: prose, no blocks. */
   blocks: "brace" | "indent" | "text";
   lineComment: string | null;
   blockComment: [string, string] | null;
-  quotes: string[];
+  /** Name of the highlight.js grammar that tells brackets of code from those in strings and comments; null where brackets are no pairs. */
+  grammar: string | null;
+  /** A line that a block follows, besides one that ends in an opening bracket. */
+  opener: RegExp | null;
 }
 
-const slashes = { blocks: "brace", lineComment: "//", blockComment: ["/*", "*/"], quotes: ['"', "'"] } satisfies LanguageRules;
-const script = { ...slashes, quotes: ['"', "'", "`"] } satisfies LanguageRules;
-const hash = { blocks: "indent", lineComment: "#", blockComment: null, quotes: ['"', "'"] } satisfies LanguageRules;
-const prose = { blocks: "text", lineComment: null, blockComment: null, quotes: [] } satisfies LanguageRules;
-const markup = { blocks: "indent", lineComment: null, blockComment: ["<!--", "-->"], quotes: ['"'] } satisfies LanguageRules;
+const slashes = { blocks: "brace", lineComment: "//", blockComment: ["/*", "*/"], grammar: null, opener: null } satisfies LanguageRules;
+const hash = { blocks: "indent", lineComment: "#", blockComment: null, grammar: null, opener: null } satisfies LanguageRules;
+const prose = { ...hash, blocks: "text", lineComment: null } satisfies LanguageRules;
+/** An element whose end is still to come. */
+const TAG = /<(?!area\b|base\b|br\b|col\b|hr\b|img\b|input\b|link\b|meta\b|source\b|!|\?|\/)[\w:.-]+(?:\s[^<>]*)?(?<![/\s])>$/i;
+const markup = { ...slashes, blocks: "indent", lineComment: null, blockComment: ["<!--", "-->"], opener: TAG } satisfies LanguageRules;
+const withGrammar = (rules: Omit<LanguageRules, "grammar">, grammar: string): LanguageRules => ({ ...rules, grammar });
 
-/** By VS Code's language identifiers. What is not listed is read like C: most languages are. */
+const COLON = /:$/;
+const RUBY = /^\s*(def|class|module|if|unless|while|until|case|begin|for|else|elsif|when|in|rescue|ensure)\b.*$|\bdo(\s*\|[^|]*\|)?$/;
+const LUA = /\b(then|do|else|repeat)$|\bfunction\b[^()]*\([^()]*\)$/;
+const SHELL = /\b(then|do|else|in)$/;
+const ELIXIR = /\b(do|else|after|rescue|catch)$|->$|\bfn\b.*->$/;
+const HASKELL = /(\bwhere|\bdo|\bof|\blet|=|->)$/;
+
+/** By VS Code's language identifiers. What is not listed is read like C, without its brackets: most languages are. */
 const languages: Record<string, LanguageRules> = {
-  javascript: script,
-  javascriptreact: script,
-  typescript: script,
-  typescriptreact: script,
-  go: script,
-  // A lone ' is a lifetime in Rust and a prime in Haskell: not a quote to be balanced.
-  rust: { ...slashes, quotes: ['"'] },
-  python: { ...hash, quotes: ['"""', "'''", '"', "'"] },
-  yaml: hash,
-  coffeescript: hash,
-  nim: hash,
-  ruby: hash,
-  elixir: hash,
-  makefile: hash,
-  shellscript: { ...hash, blocks: "indent" },
+  javascript: withGrammar(slashes, "javascript"),
+  javascriptreact: withGrammar(slashes, "javascript"),
+  typescript: withGrammar(slashes, "typescript"),
+  typescriptreact: withGrammar(slashes, "typescript"),
+  go: withGrammar(slashes, "go"),
+  rust: withGrammar(slashes, "rust"),
+  c: withGrammar(slashes, "c"),
+  cpp: withGrammar(slashes, "cpp"),
+  "cuda-cpp": withGrammar(slashes, "cpp"),
+  csharp: withGrammar(slashes, "csharp"),
+  java: withGrammar(slashes, "java"),
+  kotlin: withGrammar(slashes, "kotlin"),
+  scala: withGrammar(slashes, "scala"),
+  swift: withGrammar(slashes, "swift"),
+  dart: withGrammar(slashes, "dart"),
+  groovy: withGrammar(slashes, "groovy"),
+  "objective-c": withGrammar(slashes, "objectivec"),
+  php: withGrammar(slashes, "php"),
+  css: withGrammar({ ...slashes, lineComment: null }, "css"),
+  scss: withGrammar(slashes, "scss"),
+  less: withGrammar(slashes, "less"),
+  json: withGrammar(slashes, "json"),
+  jsonc: withGrammar(slashes, "json"),
+  python: withGrammar({ ...hash, opener: COLON }, "python"),
+  ruby: withGrammar({ ...hash, opener: RUBY }, "ruby"),
+  elixir: withGrammar({ ...hash, opener: ELIXIR }, "elixir"),
+  lua: withGrammar({ ...hash, lineComment: "--", blockComment: ["--[[", "]]"], opener: LUA }, "lua"),
+  r: withGrammar({ ...hash, blocks: "brace" }, "r"),
+  perl: withGrammar({ ...hash, blocks: "brace" }, "perl"),
+  julia: withGrammar({ ...hash, opener: RUBY }, "julia"),
+  sql: withGrammar({ ...hash, lineComment: "--", blockComment: ["/*", "*/"] }, "sql"),
+  haskell: { ...hash, lineComment: "--", blockComment: ["{-", "-}"], opener: HASKELL },
+  yaml: { ...hash, opener: COLON },
+  coffeescript: { ...hash, opener: HASKELL },
+  nim: { ...hash, opener: COLON },
+  makefile: { ...hash, opener: COLON },
+  cmake: hash,
+  shellscript: { ...hash, opener: SHELL },
+  powershell: { ...hash, blocks: "brace" },
   dockerfile: { ...hash, blocks: "text" },
   toml: { ...hash, blocks: "text" },
   ini: { ...hash, lineComment: ";", blocks: "text" },
-  r: { ...hash, blocks: "brace" },
-  perl: { ...hash, blocks: "brace" },
-  lua: { ...hash, lineComment: "--" },
-  sql: { ...hash, lineComment: "--", blockComment: ["/*", "*/"] },
-  haskell: { blocks: "indent", lineComment: "--", blockComment: ["{-", "-}"], quotes: ['"'] },
   html: markup,
   xml: markup,
   vue: markup,
   svelte: markup,
-  css: { ...slashes, lineComment: null },
-  json: { ...slashes, quotes: ['"'] },
-  jsonc: { ...slashes, quotes: ['"'] },
   markdown: prose,
   plaintext: prose,
   latex: { ...prose, lineComment: "%" },
@@ -54,69 +82,15 @@ export function rulesFor(languageId: string): LanguageRules {
   return languages[languageId] ?? slashes;
 }
 
-const PAIRS: Record<string, string> = { ")": "(", "]": "[", "}": "{" };
-
-export interface Bracket {
-  char: string;
-  /** Index in the scanned text. */
-  at: number;
+/** Whether a block follows a line. */
+export function opensBlock(line: string, rules: LanguageRules): boolean {
+  const text = line.trimEnd();
+  if (/[{([]$|=>$/.test(text)) return true;
+  return rules.opener?.test(text) ?? false;
 }
 
-export interface BracketBalance {
-  /** Openers that nothing closes, outermost first. */
-  open: Bracket[];
-  /** Closers that nothing opened, in order. */
-  close: Bracket[];
-}
-
-/** Unmatched brackets outside strings and comments. A quote that is never closed ends with its line, so that one apostrophe costs one line. */
-export function balance(text: string, rules: LanguageRules): BracketBalance {
-  const open: Bracket[] = [];
-  const close: Bracket[] = [];
-  for (let i = 0; i < text.length; ) {
-    const skipped = skipQuoted(text, i, rules);
-    if (skipped > i) {
-      i = skipped;
-      continue;
-    }
-    const char = text[i] as string;
-    if (char === "(" || char === "[" || char === "{") open.push({ char, at: i });
-    const opener = PAIRS[char];
-    if (opener) {
-      if (open.at(-1)?.char === opener) open.pop();
-      else close.push({ char, at: i });
-    }
-    i++;
-  }
-  return { open, close };
-}
-
-/** Index behind the string or comment that starts at `i`, or `i`. */
-function skipQuoted(text: string, i: number, rules: LanguageRules): number {
-  if (rules.lineComment && text.startsWith(rules.lineComment, i)) return lineEnd(text, i);
-  if (rules.blockComment && text.startsWith(rules.blockComment[0], i)) {
-    const end = text.indexOf(rules.blockComment[1], i + rules.blockComment[0].length);
-    return end < 0 ? text.length : end + rules.blockComment[1].length;
-  }
-  const quote = rules.quotes.find((q) => text.startsWith(q, i));
-  if (!quote) return i;
-  const multiline = quote.length > 1 || quote === "`";
-  const limit = multiline ? text.length : lineEnd(text, i);
-  for (let j = i + quote.length; j < limit; j++) {
-    if (text[j] === "\\") j++;
-    else if (text.startsWith(quote, j)) return j + quote.length;
-  }
-  return limit;
-}
-
-function lineEnd(text: string, from: number): number {
-  const end = text.indexOf("\n", from);
-  return end < 0 ? text.length : end;
-}
-
-export function isOpenerOf(opener: string, closer: string): boolean {
-  return PAIRS[closer] === opener;
-}
+/** A line that ends a block. */
+export const CLOSING = /^\s*(?:[)\]}]|<\/|(?:end|fi|done|esac|endif|endfunction|endforeach)\b)/;
 
 /** Leading blanks and tabs of a line. */
 export function indentOf(line: string): string {
@@ -128,4 +102,25 @@ export function indentWidth(indent: string, tabSize: number): number {
   let width = 0;
   for (const char of indent) width += char === "\t" ? tabSize - (width % tabSize) : 1;
   return width;
+}
+
+/** What a text is indented with, from its lines: the kind that most have, and the usual step. Where none is indented: as `otherwise` is. */
+export function indentationOf(text: string, otherwise = ""): { indentation: "tabs" | "spaces"; tabSize: number } {
+  let tabs = 0;
+  let spaces = 0;
+  const steps = new Map<number, number>();
+  let before = 0;
+  for (const line of text.split("\n")) {
+    // Lines inside a comment are one off.
+    if (/^\s*(\*|$)/.test(line)) continue;
+    const lead = indentOf(line);
+    if (lead.startsWith("\t")) tabs++;
+    else if (lead !== "") spaces++;
+    const step = Math.abs(lead.length - before);
+    if (!lead.includes("\t") && [1, 2, 3, 4, 8].includes(step)) steps.set(step, (steps.get(step) ?? 0) + 1);
+    before = lead.length;
+  }
+  if (tabs + spaces === 0 && otherwise !== "") return indentationOf(otherwise);
+  const [usual] = [...steps].sort((a, b) => b[1] - a[1]);
+  return { indentation: tabs > spaces ? "tabs" : "spaces", tabSize: tabs > spaces ? 4 : (usual?.[0] ?? 4) };
 }
