@@ -7,6 +7,7 @@ import { doctor } from "./commands/doctor.js";
 import { evaluate } from "./commands/evaluate.js";
 import { filters } from "./commands/filters.js";
 import { infill } from "./commands/infill.js";
+import { label } from "./commands/label.js";
 import { logits } from "./commands/logits.js";
 import { mtBench } from "./commands/mt-bench.js";
 import { sinks } from "./commands/sinks.js";
@@ -21,6 +22,7 @@ export const commands: Readonly<Record<string, Command>> = {
   sinks,
   calibrate,
   evaluate,
+  label,
   "mt-bench": mtBench,
   bench,
   completion,

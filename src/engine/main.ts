@@ -10,6 +10,7 @@ import { complete } from "./handlers/complete.js";
 import { count, tokenize, tokenTexts } from "./handlers/count.js";
 import { evaluate } from "./handlers/evaluate.js";
 import { infill } from "./handlers/infill.js";
+import { label } from "./handlers/label.js";
 import { load, unload } from "./handlers/load.js";
 import { logits } from "./handlers/logits.js";
 import { mtBench } from "./handlers/mt-bench.js";
@@ -35,6 +36,7 @@ const methods = {
   headMatrix,
   calibrate,
   evaluate,
+  label,
   mtBench,
   bench,
 } satisfies {

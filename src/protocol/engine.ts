@@ -18,6 +18,7 @@ export type {
   SamplingParams,
   ToolDefinition,
 } from "./requests/generate.js";
+export type { LabelParams } from "./requests/label.js";
 export type { LoadParams } from "./requests/load.js";
 export type {
   HeadMatrix,
@@ -193,6 +194,23 @@ export interface EvaluateResult {
   record: Record<string, unknown>;
 }
 
+export interface LabelResult {
+  labelled: number;
+  /** Rows that were left blank: under the asked confidence, without text, or too long. */
+  blank: number;
+  /** Of those, the ones that could not be judged. */
+  unjudged: number;
+  /** Rows that had a label already, which were learned from and kept. */
+  marked: number;
+  /** Name of the rule that labelled. */
+  method: string;
+  /** On rows like the labelled ones; `confident`: of those that get at least the asked confidence. */
+  expected: { accuracy: number; interval: [number, number]; n: number };
+  confident?: { accuracy: number; interval: [number, number]; n: number };
+  rivals: RivalResult[];
+  out: string;
+}
+
 export interface EvaluateProgress {
   task: string;
   done: number;
@@ -231,6 +249,7 @@ export interface EngineResults {
   headMatrix: HeadMatrix;
   calibrate: CalibrateResult;
   evaluate: EvaluateResult;
+  label: LabelResult;
   mtBench: { files: { path: string; answers: number }[] };
   bench: { rows: BenchRow[] };
 }
@@ -251,6 +270,7 @@ export interface EngineProgress {
   sinks: SinkMap;
   calibrate: CalibrateProgress;
   evaluate: EvaluateProgress;
+  label: EvaluateProgress;
   mtBench: EvaluateProgress;
   bench: { row: BenchRow };
 }

@@ -33,7 +33,7 @@ const CORE_FLOORS = [
   ["numbers", "picture", "gguf"],
   ["tasks", "rivals", "ifeval", "sinks", "completion", "conversation"],
   ["search"],
-  ["evaluation"],
+  ["evaluation", "label"],
 ];
 
 /** Packages that only these places may import. */

@@ -22,6 +22,8 @@ export interface Rival {
   name: string;
   arm: ArmName;
   rule: Rule;
+  /** The rule reads the hidden state, not the scores. */
+  needsHidden: boolean;
 }
 
 /**
@@ -34,15 +36,16 @@ export async function fitRivals(
 ): Promise<Rival[]> {
   const { off, on } = training;
   const rivals: Rival[] = [
-    { name: RIVAL_NAMES.batch, arm: "off", rule: batchCalibration(off) },
-    { name: RIVAL_NAMES.affine, arm: "off", rule: await fitAffine(off, rest) },
+    { name: RIVAL_NAMES.batch, arm: "off", rule: batchCalibration(off), needsHidden: false },
+    { name: RIVAL_NAMES.affine, arm: "off", rule: await fitAffine(off, rest), needsHidden: false },
   ];
   if (on)
     rivals.push(
-      { name: RIVAL_NAMES.setBatch, arm: "on", rule: batchCalibration(on) },
-      { name: RIVAL_NAMES.setAffine, arm: "on", rule: await fitAffine(on, rest) },
+      { name: RIVAL_NAMES.setBatch, arm: "on", rule: batchCalibration(on), needsHidden: false },
+      { name: RIVAL_NAMES.setAffine, arm: "on", rule: await fitAffine(on, rest), needsHidden: false },
     );
-  if (off.every(({ hidden }) => hidden)) rivals.push({ name: RIVAL_NAMES.probe, arm: "off", rule: await fitProbe(off, rest) });
+  if (off.every(({ hidden }) => hidden))
+    rivals.push({ name: RIVAL_NAMES.probe, arm: "off", rule: await fitProbe(off, rest), needsHidden: true });
   return rivals;
 }
 

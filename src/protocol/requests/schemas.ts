@@ -3,6 +3,7 @@ import type { EngineMethod } from "../engine.js";
 import { BenchSchema } from "./bench.js";
 import { EvaluateSchema, MtBenchSchema } from "./evaluate.js";
 import { ChatSchema, CompleteSchema, CountSchema, InfillSchema, TokenizeSchema, TokenTextsSchema } from "./generate.js";
+import { LabelSchema } from "./label.js";
 import { HandshakeSchema, LoadSchema, UnloadSchema } from "./load.js";
 import { HeadMatrixParamsSchema, LogitsSchema, SinksSchema } from "./look.js";
 import { CalibrateSchema } from "./search.js";
@@ -22,6 +23,7 @@ export const requestSchemas = {
   headMatrix: HeadMatrixParamsSchema,
   calibrate: CalibrateSchema,
   evaluate: EvaluateSchema,
+  label: LabelSchema,
   mtBench: MtBenchSchema,
   bench: BenchSchema,
 } satisfies { [M in EngineMethod]: object };
