@@ -4,6 +4,7 @@ import { calibrate } from "./commands/calibrate.js";
 import { complete } from "./commands/complete.js";
 import { completion } from "./commands/completion.js";
 import { doctor } from "./commands/doctor.js";
+import { effects } from "./commands/effects.js";
 import { evaluate } from "./commands/evaluate.js";
 import { filters } from "./commands/filters.js";
 import { infill } from "./commands/infill.js";
@@ -20,6 +21,7 @@ export const commands: Readonly<Record<string, Command>> = {
   filters,
   logits,
   sinks,
+  effects,
   calibrate,
   evaluate,
   label,

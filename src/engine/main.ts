@@ -18,6 +18,8 @@ import { headMatrix, sinks } from "./handlers/sinks.js";
 import { handshake } from "./handshake.js";
 import { Backends } from "./native/backends.js";
 import { answerProbe } from "./native/probe.js";
+import { effects } from "./search/effects.js";
+import { gradient } from "./search/gradient-request.js";
 import { calibrate } from "./search/search.js";
 
 /** The engine process: forked by src/client, ends with its parent. Everything it can do, one handler per request. */
@@ -35,6 +37,8 @@ const methods = {
   sinks,
   headMatrix,
   calibrate,
+  effects,
+  gradient,
   evaluate,
   label,
   mtBench,

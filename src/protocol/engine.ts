@@ -156,6 +156,35 @@ export interface CalibrateResult {
   journal: string;
 }
 
+export interface EffectsResult {
+  task: string;
+  /** `race`: the model's graph has no backward pass, so every head was measured instead; `reason` says why. */
+  method: "gradient" | "race";
+  reason: string | null;
+  prompts: number;
+  beta: number;
+  /**
+   * [layer][head]: change by calibrating that head alone with `beta`, mean over the prompts; above 0 helps. Labels: the margin of the right answer's
+   * score; completions: mean log-likelihood of a true token, in nats.
+   */
+  effects: number[][];
+  /** Medians of one prompt; `gradientSeconds` holds forward and backward pass. Null with `race`. */
+  gradientSeconds: number | null;
+  forwardSeconds: number;
+  /** Estimates beside measurements, by (prompt, head) pair; null unless asked for. */
+  real: { pairs: number; correlation: number | null; slope: number | null; signAgreement: number | null } | null;
+}
+
+export interface GradientResult {
+  results: {
+    loss: number;
+    /** Scores of the answers; of a text or a pair none. */
+    scores: number[];
+    /** dLoss/dg, g = 1 - beta, [layer][head]; 0 for heads that are not eligible or have no second sink. */
+    gradient: number[][];
+  }[];
+}
+
 export interface TaskResult {
   name: string;
   n: number;
@@ -248,6 +277,8 @@ export interface EngineResults {
   sinks: SinkMap;
   headMatrix: HeadMatrix;
   calibrate: CalibrateResult;
+  effects: EffectsResult;
+  gradient: GradientResult;
   evaluate: EvaluateResult;
   label: LabelResult;
   mtBench: { files: { path: string; answers: number }[] };
@@ -269,6 +300,7 @@ export interface EngineProgress {
   /** The map as soon as it is known, after one prefill; with a head set, `next.on` takes a second one and comes with the result. */
   sinks: SinkMap;
   calibrate: CalibrateProgress;
+  effects: { part: "estimate" | "measure"; done: number; total: number };
   evaluate: EvaluateProgress;
   label: EvaluateProgress;
   mtBench: EvaluateProgress;

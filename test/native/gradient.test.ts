@@ -20,15 +20,20 @@ const act: Rule = { method: "act", threshold: { mode: "fixed", value: 0.1 }, sta
 const zeroTuning: Rule = { ...act, method: "zero-tuning" };
 const STEP = 0.05;
 
+const backends = new Backends(() => {});
+async function load(path: string): Promise<Model> {
+  const { header } = await preflight(path);
+  const { backend, reason } = await backends.choose("cpu");
+  const file = { sha256: "unused", bytes: 6e8, shape: header, trainContext: header.trainContext, backendReason: reason };
+  return await Model.load(backend, { path, sequences: 0, threads: 2 }, file, () => {}, never);
+}
+
+const quantised = process.env.ACT_MODEL || modelPath(DEFAULT_MODEL);
 let model: Model;
 let label: GradientItem;
 let text: GradientItem;
 before(async () => {
-  const path = await float32Model(process.env.ACT_MODEL || modelPath(DEFAULT_MODEL));
-  const { header } = await preflight(path);
-  const { backend, reason } = await new Backends(() => {}).choose("cpu");
-  const file = { sha256: "unused", bytes: 6e8, shape: header, trainContext: header.trainContext, backendReason: reason };
-  model = await Model.load(backend, { path, sequences: 0, threads: 2 }, file, () => {}, never);
+  model = await load(await float32Model(quantised));
   const prompt =
     "Classify the sentiment: 'positive' or 'negative'.\n\nSentence: a slow , clumsy mess that wastes two good actors \nSentiment: ";
   const answers = [" negative", " positive"].map((word) => model.native.tokenize(word, false).at(-1) as number);
@@ -149,4 +154,26 @@ test("without FlashAttention there is a sentence instead of a gradient", async (
       await assert.rejects(context.backward(new Float32Array(model.info.vocabulary)), { code: "unsupported", message: /FlashAttention/ });
     });
   });
+});
+
+/** Logits after the label's prompt. */
+async function logitsOf(context: NativeContext): Promise<Float32Array> {
+  await lossOf(context, label, { ...act, heads: model.eligibleHeads, beta: 0.4 });
+  return await context.logits(label.tokens.length - 1);
+}
+
+test("with exact products the quantised model computes what its float32 copy does; rounded activations are far from it", async () => {
+  const difference = (a: Float32Array, b: Float32Array) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - (b[i] as number))), 0);
+  const float32 = await model.withSegments({ segment: 128 }, logitsOf);
+  const small = await load(quantised);
+  try {
+    await small.withSegments({ segment: 128 }, async (context) => {
+      const exact = await context.withExactProducts(() => logitsOf(context));
+      assert.ok(difference(exact, float32) < 0.02, `exact: ${difference(exact, float32)}`);
+      const rounded = await logitsOf(context);
+      assert.ok(difference(rounded, float32) > 0.1, `rounded: ${difference(rounded, float32)}`);
+    });
+  } finally {
+    await small.dispose();
+  }
 });

@@ -38,6 +38,7 @@ export interface AddonContext {
   actStateSize?(): number;
   actGraphSplits?(): number;
   actSetGradient?(on: boolean): void;
+  actSetExact?(on: boolean): void;
   actBackward?(dLogits: Float32Array): Promise<Float32Array | null>;
   actGradientSize?(): number;
   actLayerInput?(layer: number, tokens: number): Float32Array;

@@ -5,7 +5,8 @@ import { getLlama, type Llama, LlamaLogLevel, type LlamaModel, NoBinaryFoundErro
 import type { BackendName } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import type { AddonModel, Bindings, ContextOptions } from "./addon.js";
-import { NativeContext, Sampler } from "./context.js";
+import { NativeContext } from "./context.js";
+import { Sampler } from "./sampler.js";
 
 /**
  * The only file that imports node-llama-cpp. It drives the addon's own model and context objects, not the library's session classes: one
@@ -14,7 +15,8 @@ import { NativeContext, Sampler } from "./context.js";
  */
 
 export type { ColumnMeans, ContextOptions, DecodeBatch, HeadWindow } from "./addon.js";
-export type { NativeContext, Sampler, SamplerConfig } from "./context.js";
+export type { NativeContext } from "./context.js";
+export type { Sampler, SamplerConfig } from "./sampler.js";
 
 /** ggml's numbers of the cache types. */
 const GGML_TYPES = { f32: 0, f16: 1, q4_0: 2, q8_0: 8 } as const;

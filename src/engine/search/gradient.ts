@@ -3,7 +3,7 @@ import type { Cost, HeadIndex, Outcome } from "../../core/search/scorer.js";
 import { toIndex } from "../../core/search/scorer.js";
 import type { Calibration, Head } from "../../protocol/calibration.js";
 import { ActError } from "../../protocol/errors.js";
-import type { NativeContext } from "../native/native.js";
+import type { DecodeBatch, NativeContext } from "../native/native.js";
 import { cancelled, type Turn } from "../queue.js";
 import type { Model, SegmentNeeds } from "../run/model.js";
 import { SetBatch } from "../run/set-batch.js";
@@ -25,6 +25,17 @@ export type Rule = Pick<Calibration, "method" | "threshold" | "statistics">;
 function longest(item: GradientItem): number {
   const behind = "good" in item ? Math.max(item.good.length, item.bad.length) : (item.truth?.length ?? 1);
   return item.tokens.length + Math.max(0, behind - 1);
+}
+
+/** Prompt and text in one segment; logits of the tokens from the prompt's last one on. */
+function segmentOf(prompt: readonly number[], text: readonly number[]): DecodeBatch {
+  const tokens = [...prompt, ...text.slice(0, -1)];
+  return {
+    tokens: Int32Array.from(tokens),
+    positions: Int32Array.from(tokens, (_, i) => i),
+    sequences: new Int32Array(tokens.length),
+    outputs: new Uint8Array(tokens.length).fill(1, prompt.length - 1),
+  };
 }
 
 /** One backward pass of a segment. */
@@ -109,6 +120,16 @@ export class EngineGradients implements GradientScorer {
     }
   }
 
+  /** The forward pass alone, without calibration: what a gradient's time is compared with. */
+  async forward(item: number, signal: AbortSignal): Promise<void> {
+    const own = this.at(item);
+    const segment = segmentOf(own.tokens, "good" in own ? own.good : (own.truth ?? []));
+    await this.batch.untilDone(signal, async (stop) => {
+      this.batch.begin([null]);
+      return await this.context.decode(segment, stop);
+    });
+  }
+
   private at(item: number): GradientItem {
     const found = this.pool[item];
     if (!found) throw new ActError("internal", `There is no item ${item} among ${this.pool.length}.`);
@@ -145,20 +166,13 @@ export class EngineGradients implements GradientScorer {
     signal: AbortSignal,
     lossOf: (rows: Float32Array[]) => { loss: number; dLogits: Float32Array },
   ): Promise<Pass> {
-    const tokens = [...prompt, ...text.slice(0, -1)];
-    const outputs = new Uint8Array(tokens.length).fill(1, prompt.length - 1);
-    const segment = {
-      tokens: Int32Array.from(tokens),
-      positions: Int32Array.from(tokens, (_, i) => i),
-      sequences: new Int32Array(tokens.length),
-      outputs,
-    };
+    const segment = segmentOf(prompt, text);
     let done: Pass | null = null;
     await this.batch.untilDone(signal, async (stop) => {
       this.batch.begin([calibration]);
       if (!(await this.context.decode(segment, stop))) return false;
       const logits: Float32Array[] = [];
-      for (let i = prompt.length - 1; i < tokens.length; i++) logits.push(await this.context.logits(i));
+      for (let i = prompt.length - 1; i < segment.tokens.length; i++) logits.push(await this.context.logits(i));
       const { loss, dLogits } = lossOf(logits);
       const gradient = await this.context.backward(dLogits, stop);
       if (gradient) done = { loss, logits, gradient };

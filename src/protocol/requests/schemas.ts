@@ -6,7 +6,7 @@ import { ChatSchema, CompleteSchema, CountSchema, InfillSchema, TokenizeSchema, 
 import { LabelSchema } from "./label.js";
 import { HandshakeSchema, LoadSchema, UnloadSchema } from "./load.js";
 import { HeadMatrixParamsSchema, LogitsSchema, SinksSchema } from "./look.js";
-import { CalibrateSchema } from "./search.js";
+import { CalibrateSchema, EffectsSchema, GradientSchema } from "./search.js";
 
 export const requestSchemas = {
   handshake: HandshakeSchema,
@@ -22,6 +22,8 @@ export const requestSchemas = {
   sinks: SinksSchema,
   headMatrix: HeadMatrixParamsSchema,
   calibrate: CalibrateSchema,
+  effects: EffectsSchema,
+  gradient: GradientSchema,
   evaluate: EvaluateSchema,
   label: LabelSchema,
   mtBench: MtBenchSchema,

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { MethodSchema, StatisticsSchema, ThresholdSchema } from "../calibration.js";
-import { between, named, whole } from "./fields.js";
+import { between, count, named, SeedSchema, tokenIds, whole } from "./fields.js";
 
 export const SamplesSchema = whole(8);
 
@@ -26,3 +26,46 @@ export const CalibrateSchema = v.object({
   layers: v.optional(v.tuple([whole(0), whole(0)])),
 });
 export type CalibrateParams = v.InferOutput<typeof CalibrateSchema>;
+
+/** What the estimated effect of each head on an objective is made from. */
+export const EffectsSchema = v.object({
+  /** A task's training prompts, or fill-in-the-middle prompts from a folder: one of the two. */
+  task: v.optional(v.string()),
+  workspace: v.optional(v.string()),
+  data: v.optional(v.string()),
+  /** Prompts, drawn by the seed. */
+  limit: count,
+  seed: SeedSchema,
+  /** Every single head is measured too. */
+  real: v.boolean(),
+  method: MethodSchema,
+  beta: between(0, 4),
+  threshold: ThresholdSchema,
+  statistics: StatisticsSchema,
+});
+export type EffectsParams = v.InferOutput<typeof EffectsSchema>;
+
+const tokens = v.pipe(tokenIds, v.minLength(1, "must hold a token"));
+/** Losses and their slopes in the strengths of heads, item by item. */
+export const GradientSchema = v.object({
+  items: v.pipe(
+    v.array(
+      v.union(
+        [
+          v.object({ tokens, answers: v.pipe(tokenIds, v.minLength(2, "must hold two answers")), label: whole(0) }),
+          v.object({ tokens, truth: tokens }),
+          v.object({ tokens, good: tokens, bad: tokens }),
+        ],
+        "must hold tokens with answers and a label, with a truth, or with a good and a bad answer",
+      ),
+    ),
+    v.minLength(1, "must hold an item"),
+  ),
+  objective: v.picklist(["cross-entropy", "margin"]),
+  method: MethodSchema,
+  threshold: ThresholdSchema,
+  statistics: StatisticsSchema,
+  /** Strengths of the eligible heads, [layer][head]; null: all off (1). */
+  betas: v.nullable(v.array(v.array(between(0, 4)))),
+});
+export type GradientParams = v.InferOutput<typeof GradientSchema>;

@@ -557,6 +557,31 @@ std::vector<float> llama_act_gradient_run(llama_context * ctx, const std::vector
     return result;
 }
 
+void llama_act_exact_set(llama_context * ctx, bool on) {
+    auto & cparams = ctx->get_cparams_mutable();
+    if (on != cparams.act_exact) {
+        ctx->synchronize();
+        cparams.act_exact = on;
+        cparams.act_version++;
+    }
+}
+
+void llama_act_exact_build(ggml_cgraph * graph) {
+    for (int i = 0; i < ggml_graph_n_nodes(graph); i++) {
+        ggml_tensor       * node = ggml_graph_node(graph, i);
+        const ggml_tensor * w    = node->src[0];
+        if (node->op != GGML_OP_MUL_MAT || !ggml_is_quantized(w->type) || w->op != GGML_OP_NONE || w->ne[2]*w->ne[3] != 1 || !w->buffer ||
+            !ggml_backend_buffer_is_host(w->buffer) || !ggml_is_contiguous(node->src[1])) {
+            continue;
+        }
+        // what ggml_custom_4d makes of a new tensor, in place of the product
+        const struct { ggml_custom_op_t fun; int n_tasks; void * userdata; } params = { back_function(GGML_ACT_BACK_EXACT), GGML_N_TASKS_MAX, nullptr };
+        static_assert(sizeof(params) <= sizeof(node->op_params), "parameters of GGML_OP_CUSTOM");
+        memcpy(node->op_params, &params, sizeof(params));
+        node->op = GGML_OP_CUSTOM;
+    }
+}
+
 size_t llama_act_gradient_size(llama_context * ctx) {
     const llama_act_gradient * g = gradient_of(ctx);
     return g ? g->size : 0;

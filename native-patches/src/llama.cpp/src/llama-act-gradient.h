@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+struct ggml_cgraph;
 struct ggml_tensor;
 class  llm_graph_result;
 
@@ -30,6 +31,13 @@ void llama_act_gradient_note(llama_act_gradient & gradient, const ggml_tensor * 
 // d_logits: dLoss/dlogits, [outputs of the last decode][vocabulary]. Returns dLoss/dg [layer][head], 0 for heads that are not calibrated (or have no
 // second sink); nothing where `aborted` told so. Throws std::runtime_error, as a sentence, where the last graph has no backward pass.
 std::vector<float> llama_act_gradient_run(llama_context * ctx, const std::vector<float> & d_logits, bool (* aborted)(void *), void * data);
+
+// Products of quantised weights take activations as they are instead of rounded to 8 bits. Rounding is a step that a small change of a strength crosses
+// or does not: it hides a single head's effect on one prompt. Only on the CPU, for weights that are not packed for its own products.
+void llama_act_exact_set(llama_context * ctx, bool on);
+
+// The call site behind llama_model::build_graph, and behind llama_act_gradient_build.
+void llama_act_exact_build(ggml_cgraph * graph);
 
 // Bytes that the last backward pass took beside the forward graph's buffer.
 size_t llama_act_gradient_size(llama_context * ctx);

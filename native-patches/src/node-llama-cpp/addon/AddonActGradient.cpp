@@ -71,6 +71,11 @@ Napi::Value setGradient(const Napi::CallbackInfo& info) {
     });
 }
 
+Napi::Value setExact(const Napi::CallbackInfo& info) {
+    llama_act_exact_set(unwrap(info)->ctx, info[0].As<Napi::Boolean>().Value());
+    return info.Env().Undefined();
+}
+
 // dLoss/dlogits [outputs][vocabulary] -> dLoss/dg [layer][head]; null where it was aborted
 Napi::Value backward(const Napi::CallbackInfo& info) {
     BackwardWorker* worker = new BackwardWorker(info, unwrap(info));
@@ -89,6 +94,7 @@ void AddonActGradient::initContext(Napi::Object prototype, Napi::Env env) {
         prototype.Set(name, Napi::Function::New(env, function, name));
     };
     add("actSetGradient", setGradient);
+    add("actSetExact", setExact);
     add("actBackward", backward);
     add("actGradientSize", gradientSize);
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// Products of the backward pass that ggml has no op for, as functions of GGML_OP_CUSTOM. They are compiled with the CPU backend, for its CPU;
+// Products of gradients that ggml has no op for, as functions of GGML_OP_CUSTOM. They are compiled with the CPU backend, for its CPU;
 // libllama (llama-act-gradient.cpp) finds them by name: ggml_backend_reg_get_proc_address(reg of the CPU, GGML_ACT_BACK_...).
 
 #include "ggml.h"
@@ -11,6 +11,9 @@ extern "C" {
 
 // dst [in, n] = W^T y.  src: W [in, out] of any type, y F32 [out, n] contiguous.
 #define GGML_ACT_BACK_MUL_MAT "ggml_act_back_mul_mat"
+
+// dst [out, n] = W x with the activations as they are, not rounded to the type of the weight's own products.  src: W as above, x F32 [in, n] contiguous.
+#define GGML_ACT_BACK_EXACT "ggml_act_back_exact"
 
 // Derivative of an activation times the gradient. userdata: a struct ggml_act_back_activation_params.
 #define GGML_ACT_BACK_ACTIVATION "ggml_act_back_activation"

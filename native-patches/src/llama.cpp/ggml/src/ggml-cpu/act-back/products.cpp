@@ -96,6 +96,39 @@ void ggml_act_back_mul_mat(struct ggml_tensor * dst, int ith, int nth, void * /*
     }
 }
 
+void ggml_act_back_exact(struct ggml_tensor * dst, int ith, int nth, void * /*userdata*/) {
+    constexpr int64_t TALL = 12, WIDE = 64; // rows of the weight, and of activations, at a time
+
+    const ggml_tensor * w = dst->src[0];
+    const ggml_tensor * x = dst->src[1];
+    const int64_t in = w->ne[0], out = w->ne[1], n = ggml_nrows(x);
+    std::vector<float> panel(TALL*in), across(in*WIDE), sums(TALL*WIDE);
+
+    for (int64_t r0 = 0; r0 < n; r0 += WIDE) {
+        const int64_t rows = std::min(WIDE, n - r0), width = (rows + 15)/16*16;
+        for (int64_t r = 0; r < width; r++) { // [in][width]
+            const float * from = (const float *) x->data + (r0 + r)*in;
+            for (int64_t i = 0; i < in; i++) {
+                across[i*width + r] = r < rows ? from[i] : 0.0f;
+            }
+        }
+        for (int64_t j0 = out*ith/nth, end = out*(ith + 1)/nth; j0 < end; j0 += TALL) {
+            const int64_t tall = std::min(TALL, end - j0);
+            for (int64_t j = 0; j < tall; j++) {
+                unpack(w->type, (const char *) w->data + (j0 + j)*w->nb[1], panel.data() + j*in, in);
+            }
+            std::fill(sums.begin(), sums.end(), 0.0f);
+            act_gemm::run(tall, width, in, panel.data(), in, 1, across.data(), width, sums.data(), width);
+            for (int64_t r = 0; r < rows; r++) {
+                float * to = (float *) dst->data + (r0 + r)*out + j0;
+                for (int64_t j = 0; j < tall; j++) {
+                    to[j] = sums[j*width + r];
+                }
+            }
+        }
+    }
+}
+
 namespace {
 
 constexpr float GELU_A = 0.044715f, SQRT_2_OVER_PI = 0.79788456080286535587989211986876f, GELU_QUICK = 1.702f;
@@ -181,6 +214,9 @@ void ggml_act_back_activation(struct ggml_tensor * dst, int ith, int nth, void *
 void * ggml_act_back_function(const char * name) {
     if (strcmp(name, GGML_ACT_BACK_MUL_MAT) == 0) {
         return (void *) ggml_act_back_mul_mat;
+    }
+    if (strcmp(name, GGML_ACT_BACK_EXACT) == 0) {
+        return (void *) ggml_act_back_exact;
     }
     if (strcmp(name, GGML_ACT_BACK_ACTIVATION) == 0) {
         return (void *) ggml_act_back_activation;
