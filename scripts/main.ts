@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { ActError, exitCode } from "../src/protocol/errors.js";
 import { storeError } from "../src/store/atomic.js";
 import { setUpVulkanTests } from "../test/native/support/vulkan-tests.js";
+import { runAttacks } from "./commands/attack.js";
 import { bench } from "./commands/bench.js";
 import { runChecks } from "./commands/check.js";
 import { docs } from "./commands/docs.js";
@@ -36,6 +37,7 @@ const COMMANDS: Record<string, Command> = {
   package: { does: "a VSIX for this platform, for all its CPUs [--this-cpu: quicker, for this one]", run: runPackage },
   bench: { does: "measure NAME (test/bench/NAME.ts) and print the figures", run: bench },
   workbench: { does: "open the extension in VS Code, or in a served workbench where there is none [FOLDER]", run: openWorkbench },
+  attack: { does: "campaigns of hostile files, frames and kills against the product [--minutes N] [--seed N] [NAME…]", run: runAttacks },
   watch: { does: "set up, then write the bundles whenever a source changes (F5 in VS Code starts it)", run: watch },
   release: { does: "VERSION: put the entries of changes/ into CHANGELOG.md and set the version", run: release },
   docs: { does: "write docs/act.md from the tables of the command line", run: docs },

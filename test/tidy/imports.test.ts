@@ -22,6 +22,7 @@ const FOLDERS: Record<string, string[]> = {
 /** What tests alone need: fixtures are theirs, and the `test` command sets up the machines of native tests. */
 const TEST_SUPPORT: Record<string, (file: string) => boolean> = {
   "test/fixtures/": (file) => file.endsWith(".test.ts") || file.startsWith("test/"),
+  "test/attack/": (file) => file.startsWith("scripts/") || file.startsWith("test/"),
   "test/native/support/": (file) => file.startsWith("scripts/") || file.startsWith("test/"),
 };
 
