@@ -11,6 +11,7 @@ import {
 } from "vscode-jsonrpc/node";
 import type { EngineEvents, EngineMethod, EngineProgress, EngineRequests } from "./engine.js";
 import { ActError, type ErrorCode, toActError } from "./errors.js";
+import { checkedReader } from "./frames.js";
 
 /** The wire: typed requests with progress and cancellation over any vscode-jsonrpc reader and writer. The only file that knows the library. */
 
@@ -46,7 +47,7 @@ export interface Server {
 
 /** Answers requests with `handlers`. A method that is missing there is answered with an `unsupported` error. */
 export function serve(reader: MessageReader, writer: MessageWriter, handlers: Handlers): Server {
-  const connection = createMessageConnection(reader, writer);
+  const connection = createMessageConnection(checkedReader(reader), writer);
   // A parent that went away makes sends fail; the engine then ends by its own disconnect handler.
   const quietly = (sending: Promise<void>) => void sending.catch(() => {});
   connection.onRequest(async (method, raw, token) => {
@@ -91,7 +92,7 @@ export class Caller {
   private nextProgress = 1;
 
   constructor(reader: MessageReader, writer: MessageWriter) {
-    this.connection = createMessageConnection(reader, writer);
+    this.connection = createMessageConnection(checkedReader(reader), writer);
     this.gone = new Promise((_, reject) => {
       this.refuse = reject;
     });
