@@ -13,7 +13,7 @@ const MOST_MS = 20_000;
 
 export const files: Attack = {
   does: "damaged headers, metadata, tensors, templates and weights through the real load path",
-  shortRounds: 60,
+  shortRounds: 40,
   async run({ seed, rounds, until, say }) {
     const folder = fs.mkdtempSync(path.join(tmpdir(), "act-attack-"));
     const good = path.join(folder, "good.gguf");

@@ -14,7 +14,7 @@ const MOST_MS = 20_000;
 
 export const kills: Attack = {
   does: "SIGKILL of the engine at random moments of loading, completing, chatting and looking",
-  shortRounds: 20,
+  shortRounds: 12,
   async run({ seed, rounds, until, say }) {
     const folder = fs.mkdtempSync(path.join(tmpdir(), "act-attack-"));
     const model = path.join(folder, "model.gguf");
