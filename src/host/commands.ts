@@ -10,6 +10,7 @@ const COMMANDS = [
   "act.chooseModel",
   "act.copyRecord",
   "act.discardChange",
+  "act.labelRows",
   "act.menu",
   "act.newConversation",
   "act.openChat",

@@ -11,6 +11,7 @@ import { InlineCompletions } from "./completions/provider.js";
 import { CompletionRecord } from "./completions/record.js";
 import { Engine } from "./engine/engine.js";
 import { Models } from "./engine/models.js";
+import { registerLabelling } from "./label/command.js";
 import { createLog } from "./log.js";
 import { registerMenu } from "./menu.js";
 import { Privacy } from "./privacy.js";
@@ -50,6 +51,7 @@ export function activate(context: vscode.ExtensionContext): Services {
   keep(registerPauseCommands(settings));
   const search = keep(new SearchPanel(services));
   keep(registerMenu(services));
+  keep(registerLabelling(services));
   keep(new SinkPanel(services));
   keep(createStatusBar(services, search));
   void migrateSettings(log);

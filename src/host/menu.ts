@@ -89,6 +89,7 @@ function entries(services: Services): Entry[] {
       uses.length > 0 ? `on for ${uses.join(", ")}` : "off",
     ),
     entry("beaker", "Calibrate Heads", "act.calibrate"),
+    entry("tag", "Label Rows of a Table", "act.labelRows"),
     entry("graph", "Show Sinks of the Current Prompt", "act.showSinks"),
     { label: "Engine", kind: vscode.QuickPickItemKind.Separator },
     entry("debug-restart", "Restart Engine", "act.restartEngine"),

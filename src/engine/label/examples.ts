@@ -1,4 +1,5 @@
 import { labelOf } from "../../core/label/marks.js";
+import { fieldNames } from "../../core/label/own-task.js";
 import { random, shuffled } from "../../core/numbers/random.js";
 import { prompt } from "../../core/tasks/prompts.js";
 import type { Classification, Item } from "../../core/tasks/task.js";
@@ -48,7 +49,13 @@ export async function labelPlan(model: Model, params: LabelParams, turn: Turn): 
       `${task.name} is a multiple-choice task; rows are labelled with a classification task, which has the same labels for every row.`,
     );
   const table = await turn.during(readTable(params.in));
-  const missing = templateFields(task).filter((name) => !table.columns.includes(name));
+  const names = fieldNames(table.columns);
+  // A column is reached by its name, or by that as a template can hold it.
+  const columnOf = new Map([
+    ...names.map((name, i) => [name, table.columns[i] as string] as const),
+    ...table.columns.map((name) => [name, name] as const),
+  ]);
+  const missing = templateFields(task).filter((name) => !columnOf.has(name));
   if (missing.length > 0)
     throw new ActError(
       "data",
@@ -70,7 +77,7 @@ export async function labelPlan(model: Model, params: LabelParams, turn: Turn): 
   };
   for (const item of [...train, ...test]) await learn(item);
   for (const [row, one] of table.rows.entries()) {
-    const item = itemOf(task, one);
+    const item = itemOf(task, one, columnOf);
     if (one.mark === null) open.push({ row, tokens: item && (await tokensOf(item)) });
     else if (item) await learn({ ...item, label: labelOf(task, one.mark, one.where) });
   }
@@ -81,10 +88,10 @@ export async function labelPlan(model: Model, params: LabelParams, turn: Turn): 
 
 const MOST_CHARACTERS_PER_TOKEN = 256;
 
-function itemOf(task: Classification, { fields, where }: TableRow): Item | null {
-  const names = templateFields(task);
-  if (names.some((name) => !fields[name]?.trim())) return null;
-  return { id: where, fields: Object.fromEntries(names.map((name) => [name, fields[name] as string])), label: 0 };
+function itemOf(task: Classification, { fields, where }: TableRow, columnOf: ReadonlyMap<string, string>): Item | null {
+  const texts = templateFields(task).map((name) => [name, fields[columnOf.get(name) ?? ""] ?? ""] as const);
+  if (texts.some(([, text]) => text.trim() === "")) return null;
+  return { id: where, fields: Object.fromEntries(texts), label: 0 };
 }
 
 function checkExamples(task: Classification, examples: readonly Example[], { in: file }: LabelParams): void {
