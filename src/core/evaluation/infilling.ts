@@ -23,3 +23,8 @@ export function parseProblems(text: string, file: string): Problem[] {
 export function programOf({ prefix, suffix, test, entry_point }: Problem, middle: string): string {
   return `${prefix}${middle}${suffix}\n${test}\ncheck(${entry_point})\n`;
 }
+
+/** What of an answer is filled in: one line ends with its line end (blank lines before it do no harm); a span is the whole answer. */
+export function filledIn(kind: Problem["kind"], answer: string): string {
+  return kind === "span" ? answer : `${/^(?:[^\S\n]*\n)*[^\n]*/.exec(answer)?.[0] ?? ""}\n`;
+}

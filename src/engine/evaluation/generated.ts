@@ -1,4 +1,4 @@
-import { type Problem, parseProblems, programOf } from "../../core/evaluation/infilling.js";
+import { filledIn, type Problem, parseProblems, programOf } from "../../core/evaluation/infilling.js";
 import type { GeneratedAnswer } from "../../core/evaluation/records.js";
 import { judge, parseInstructionPrompts } from "../../core/ifeval/ifeval.js";
 import { languageDetector } from "../../core/ifeval/language.js";
@@ -82,11 +82,8 @@ async function infillQuestions({ model }: Engine, problems: readonly Problem[], 
       task: "humaneval_infilling",
       id: problem.id,
       prompt,
-      // A line that is left out ends where the line ends.
-      sampling: { maxTokens, temperature: 0, ...(kind === "single" && { stop: ["\n"] }) },
-      check: async (text, own) => ({
-        right: await own.during(runsWell(programOf(problem, kind === "single" ? `${text}\n` : text), own.signal)),
-      }),
+      sampling: { maxTokens, temperature: 0 },
+      check: async (text, own) => ({ right: await own.during(runsWell(programOf(problem, filledIn(kind, text)), own.signal)) }),
     });
   }
   return questions;

@@ -5,7 +5,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { parseProblems, programOf } from "../../core/evaluation/infilling.js";
+import { filledIn, parseProblems, programOf } from "../../core/evaluation/infilling.js";
 import { needPython, runsWell } from "./python.js";
 
 const found = (() => {
@@ -103,6 +103,12 @@ test("the author's own lines pass, a wrong one does not", { skip: without }, asy
     assert.equal(await run(programOf(problem, middles[i] ?? "")), true, problem.id);
     assert.equal(await run(programOf(problem, "    return None\n")), false, problem.id);
   }
+});
+
+test("one line is filled in where a line is left out, a span whole", () => {
+  assert.equal(filledIn("single", "\n  \n    x = 1\n    y = 2"), "\n  \n    x = 1\n");
+  assert.equal(filledIn("single", ""), "\n");
+  assert.equal(filledIn("span", "x = 1\ny"), "x = 1\ny");
 });
 
 test("a problem that is none names file and line", () => {
