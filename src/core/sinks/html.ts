@@ -3,8 +3,8 @@ import type { TokenProbability } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import { cssColour, sequentialPalette } from "../picture/colour.js";
 import { base64 } from "../picture/png.js";
+import { escapeXml } from "./figure.js";
 import { PAGE_SCRIPT, PAGE_STYLE } from "./page.js";
-import { escapeXml } from "./svg.js";
 import { checkSinkData, NOT_AN_EXPLANATION, type SinkData, visibleToken } from "./values.js";
 
 export interface PageOptions {
