@@ -8,6 +8,7 @@ import { sinkMasses } from "../../src/core/sinks/values.js";
 import { type Calibration, DEFAULT_BETA, DEFAULT_THRESHOLD, eligibleHeads, type Head } from "../../src/protocol/calibration.js";
 import type { CompletionResult, ModelInfo, SinkMap, TokenProbability } from "../../src/protocol/engine.js";
 import { writeFileAtomic } from "../../src/store/atomic.js";
+import { readPageParts } from "../../src/store/page-parts.js";
 import type { BuildContext } from "../context.js";
 import { setUp } from "./set-up.js";
 
@@ -84,7 +85,14 @@ async function demonstrate(context: BuildContext, client: EngineClient, modelPat
   });
   const page = path.join(context.root, "sinks.html");
   const subtitle = `${model.name}, ${SOURCE.file} up to line ${line}, ${shown.tokens.length} tokens, ${heads.length} heads calibrated at beta ${DEFAULT_BETA}`;
-  await writeFileAtomic(page, toHtml(shown, { threshold: DEFAULT_THRESHOLD, title: "Attention sinks", subtitle }));
+  await writeFileAtomic(
+    page,
+    toHtml(shown, await readPageParts(path.join(context.root, "dist")), {
+      threshold: DEFAULT_THRESHOLD,
+      title: "Attention sinks",
+      subtitle,
+    }),
+  );
   console.log(`\n── Sinks of the source file's prompt\n`);
   const live = shown.sinks.filter(({ positions }) => positions.length > 0).length;
   console.log(`${live} of the ${heads.length} calibrated heads have a sink behind the first one.`);

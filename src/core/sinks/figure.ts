@@ -53,6 +53,6 @@ export function labelled(count: number, most: number): number[] {
   const places = Array.from({ length: Math.floor((count - 1) / step) + 1 }, (_, i) => i * step);
   const last = places.at(-1) as number;
   // The last one would stand on its neighbour.
-  if (count - 1 - last < step / 2) places.pop();
+  if (count - 1 - last <= step / 2) places.pop();
   return [...places, ...(last === count - 1 && places.includes(last) ? [] : [count - 1])];
 }

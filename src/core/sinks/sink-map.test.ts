@@ -9,6 +9,9 @@ import { shortestFloat32 } from "./csv-json.js";
 import { maxPool } from "./pixels.js";
 import * as sinkMap from "./sink-map.js";
 
+/** What the bundle of webview/sink-page is elsewhere; test/panels/page.test.ts runs the real one. */
+const PARTS = { script: "void 0", style: "" };
+const toHtml = (data: sinkMap.SinkData) => sinkMap.toHtml(data, PARTS);
 const TOKENS = ["<bos>", ' "a, b"', "\n", "é<", "end"];
 
 function sample(layers = 2, heads = 3): sinkMap.SinkData {
@@ -211,14 +214,14 @@ test("SVG and HTML escape what a prompt can hold", () => {
   const svg = sinkMap.toSvg(data);
   assert.ok(!svg.includes("<script>") && svg.includes("&lt;script&gt;") && svg.includes("&amp;amp;"));
   assert.ok(!/[^\P{Cc}\n]|\p{Cs}/u.test(svg));
-  const html = sinkMap.toHtml(data);
+  const html = sinkMap.toHtml(data, PARTS);
   assert.equal(html.match(/<script>/g)?.length, 1);
   assert.ok(html.includes(sinkMap.NOT_AN_EXPLANATION));
 });
 
 test("column means that do not fit the sizes are refused in a sentence", () => {
   const data = { ...sample(), columnMeans: new Float32Array(3) };
-  for (const write of [sinkMap.toCsv, sinkMap.toJson, sinkMap.toSvg, sinkMap.toHtml, sinkMap.toPng])
+  for (const write of [sinkMap.toCsv, sinkMap.toJson, sinkMap.toSvg, toHtml, sinkMap.toPng])
     assert.throws(() => write(data), /3 column means.*need 30/);
 });
 
@@ -230,7 +233,7 @@ test("a prompt of one token can be exported", () => {
     columnMeans: Float32Array.of(1),
     sinks: [{ layer: 0, head: 0, exempt: 0, positions: [] }],
   };
-  for (const write of [sinkMap.toCsv, sinkMap.toJson, sinkMap.toSvg, sinkMap.toHtml, sinkMap.toPng]) assert.ok(write(data).length > 0);
+  for (const write of [sinkMap.toCsv, sinkMap.toJson, sinkMap.toSvg, toHtml, sinkMap.toPng]) assert.ok(write(data).length > 0);
 });
 
 /** A small reader of RFC 4180, so that the test does not believe the writer. */
