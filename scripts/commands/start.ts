@@ -2,13 +2,13 @@
 // attention; then the sinks of that file's prompt as a page.
 import fs from "node:fs/promises";
 import path from "node:path";
+import { readPageParts } from "../../src/cli/page-parts.js";
 import { EngineClient } from "../../src/client/client.js";
 import { toHtml } from "../../src/core/sinks/sink-map.js";
 import { sinkMasses } from "../../src/core/sinks/values.js";
 import { type Calibration, DEFAULT_BETA, DEFAULT_THRESHOLD, eligibleHeads, type Head } from "../../src/protocol/calibration.js";
 import type { CompletionResult, ModelInfo, SinkMap, TokenProbability } from "../../src/protocol/engine.js";
 import { writeFileAtomic } from "../../src/store/atomic.js";
-import { readPageParts } from "../../src/store/page-parts.js";
 import type { BuildContext } from "../context.js";
 import { setUp } from "./set-up.js";
 

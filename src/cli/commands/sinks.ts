@@ -5,9 +5,9 @@ import { DEFAULT_THRESHOLD, type Threshold } from "../../protocol/calibration.js
 import type { SinkMap } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import { writeFileAtomic } from "../../store/atomic.js";
-import { readPageParts } from "../../store/page-parts.js";
 import { text, threshold } from "../arguments.js";
 import type { Command } from "../command.js";
+import { readPageParts } from "../page-parts.js";
 import { promptFlags, promptOf } from "../prompt.js";
 
 type Figure = { threshold: Threshold; title: string; subtitle: string };
