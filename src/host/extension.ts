@@ -2,6 +2,7 @@ import * as vscode from "vscode";
 import { ActiveSets } from "./calibration/active-sets.js";
 import { migrateSettings } from "./calibration/migrate.js";
 import { Changes } from "./chat/changes.js";
+import { registerEditorActions } from "./chat/editor-actions.js";
 import { LocalModelProvider } from "./chat/language-model.js";
 import { registerParticipant } from "./chat/participant.js";
 import { ChatView } from "./chat/view.js";
@@ -41,13 +42,14 @@ export function activate(context: vscode.ExtensionContext): Services {
   const repository = keep(new RepositoryContext(privacy, log));
   const completions = new InlineCompletions(engine, settings, sets.for("completions"), pauses, repository, record);
   const changes = keep(new Changes());
-  const chat = keep(new ChatView(context, engine, settings, sets.for("chat"), privacy, changes, log));
+  const chat = keep(new ChatView({ context, log, settings, engine, sets, privacy }, changes));
   const services: Services = { activationMs: 0, context, log, settings, engine, sets, pauses, privacy, record, completions, chat };
 
   keep(vscode.languages.registerInlineCompletionItemProvider({ pattern: "**" }, completions));
   keep(new Models(context, settings, engine, log));
-  keep(new LocalModelProvider(engine, settings, sets.for("chat")));
-  keep(registerParticipant(context, engine, settings, sets.for("chat"), privacy));
+  keep(new LocalModelProvider(services));
+  keep(registerParticipant(services));
+  keep(registerEditorActions(services));
   keep(registerPauseCommands(settings));
   const search = keep(new SearchPanel(services));
   keep(registerMenu(services));

@@ -7,7 +7,7 @@ export type ActMode = v.InferOutput<typeof ActModeSchema>;
 
 export const AttachmentSchema = v.object({
   id: v.string(),
-  kind: v.picklist(["selection", "file", "problems"]),
+  kind: v.picklist(["selection", "file", "symbol", "problems"]),
   /** Shown on its chip: file name and lines. */
   label: v.string(),
   path: v.string(),
@@ -27,6 +27,8 @@ export const AnswerSchema = v.object({
   note: v.optional(v.string()),
   tokens: v.optional(v.number()),
   tokensPerSecond: v.optional(v.number()),
+  /** The question was too long for the model: neither it nor this answer goes into later prompts. */
+  refused: v.optional(v.boolean()),
 });
 export type Answer = v.InferOutput<typeof AnswerSchema>;
 
@@ -43,6 +45,10 @@ export const TurnSchema = v.object({
 });
 export type Turn = v.InferOutput<typeof TurnSchema>;
 
+/** A question that was typed while an answer was being written. It is asked when that has ended. */
+export const QueuedSchema = v.object({ id: v.string(), question: v.string(), attachments: v.array(AttachmentSchema) });
+export type Queued = v.InferOutput<typeof QueuedSchema>;
+
 export const ConversationSchema = v.object({
   schema: v.literal(1),
   id: v.pipe(v.string(), v.regex(/^[a-z0-9-]{1,64}$/)),
@@ -54,6 +60,9 @@ export const ConversationSchema = v.object({
   turns: v.array(TurnSchema),
   draft: v.string(),
   attachments: v.array(AttachmentSchema),
+  queue: v.optional(v.array(QueuedSchema), []),
+  /** An earlier question is in the input box: sending replaces it and what follows, giving up brings back what was being written before. */
+  editing: v.optional(v.nullable(v.object({ turn: v.string(), draft: v.string(), attachments: v.array(AttachmentSchema) })), null),
 });
 export type Conversation = v.InferOutput<typeof ConversationSchema>;
 
@@ -69,13 +78,25 @@ export const ChatSnapshotSchema = v.object({
   problem: v.nullable(v.string()),
   /** Why ACT cannot be switched on, or null. */
   actUnavailable: v.nullable(v.string()),
-  /** Tokens that sending the draft now would take, of the model's context; null while unknown. */
-  count: v.nullable(v.object({ prompt: v.number(), context: v.number(), leftOut: v.number() })),
+  /** Tokens that sending the draft now would take, of the model's context; null while unknown. `fits`: it would be answered. */
+  count: v.nullable(v.object({ prompt: v.number(), context: v.number(), leftOut: v.number(), fits: v.boolean() })),
+  /** A change that is shown as a diff and waits to be accepted or discarded. */
+  change: v.nullable(v.object({ label: v.string() })),
 });
 export type ChatSnapshot = v.InferOutput<typeof ChatSnapshotSchema>;
 
+/** One line of the list that `#` opens. */
+const SuggestionSchema = v.object({
+  id: v.string(),
+  kind: v.picklist(["selection", "open-file", "problems", "file", "symbol"]),
+  label: v.string(),
+  detail: v.string(),
+});
+export type Suggestion = v.InferOutput<typeof SuggestionSchema>;
+
 export const ChatToViewSchema = v.variant("type", [
   ChatSnapshotSchema,
+  v.object({ type: v.literal("suggestions"), query: v.string(), items: v.array(SuggestionSchema) }),
   v.object({ type: v.literal("focus") }),
   /** Puts a text into the input box (edit and resend). */
   v.object({ type: v.literal("draft"), text: v.string() }),
@@ -85,6 +106,10 @@ export type ChatToView = v.InferOutput<typeof ChatToViewSchema>;
 const id = v.pipe(v.string(), v.maxLength(64));
 const text = v.pipe(v.string(), v.maxLength(1_000_000));
 
+/** What the buttons add to a question; `file` is chosen from a list. */
+const AttachKindSchema = v.picklist(["selection", "open-file", "file", "problems"]);
+export type AttachKind = v.InferOutput<typeof AttachKindSchema>;
+
 export const ChatToHostSchema = v.variant("type", [
   v.object({ type: v.literal("ready") }),
   v.object({ type: v.literal("draft"), conversation: id, text }),
@@ -92,16 +117,29 @@ export const ChatToHostSchema = v.variant("type", [
   v.object({ type: v.literal("stop") }),
   v.object({ type: v.literal("regenerate"), turn: id }),
   v.object({ type: v.literal("edit"), turn: id }),
+  v.object({ type: v.literal("cancel-edit") }),
+  /** Asks the first question that waits in line. */
+  v.object({ type: v.literal("ask-next") }),
+  /** Takes a question out of the line. */
+  v.object({ type: v.literal("unqueue"), question: id }),
   v.object({ type: v.literal("choose"), turn: id, answer: v.number() }),
   v.object({ type: v.literal("copy"), text }),
   v.object({ type: v.literal("insert"), text }),
   v.object({ type: v.literal("apply"), text, languageId: v.string() }),
-  v.object({ type: v.literal("attach"), kind: v.picklist(["selection", "open-file", "file", "problems"]) }),
+  /** The change that is shown as a diff goes into its file, or not. */
+  v.object({ type: v.literal("accept") }),
+  v.object({ type: v.literal("discard") }),
+  v.object({ type: v.literal("attach"), kind: AttachKindSchema }),
+  /** What can be added, for the letters behind `#`. */
+  v.object({ type: v.literal("suggest"), query: v.pipe(v.string(), v.maxLength(200)) }),
+  v.object({ type: v.literal("pick"), item: v.pipe(v.string(), v.maxLength(5000)) }),
   v.object({ type: v.literal("detach"), attachment: id }),
   v.object({ type: v.literal("act"), mode: ActModeSchema }),
   v.object({ type: v.literal("new") }),
   v.object({ type: v.literal("open"), conversation: id }),
   v.object({ type: v.literal("delete"), conversation: id }),
+  v.object({ type: v.literal("conversations") }),
+  v.object({ type: v.literal("rename"), conversation: id }),
   v.object({ type: v.literal("sinks"), turn: id, answer: v.number() }),
   v.object({ type: v.literal("command"), command: v.picklist(["act.chooseModel", "act.restartEngine", "act.calibrate", "act.showLog"]) }),
 ]);

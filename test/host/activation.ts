@@ -10,6 +10,7 @@ import { EXTENSION, services } from "./services.js";
 interface Manifest {
   contributes: {
     commands: { command: string; title: string; category: string }[];
+    keybindings: { key: string }[];
     configuration: { properties: Record<string, { default: unknown; scope: string; minimum?: number; maximum?: number }> };
   };
   capabilities: { untrustedWorkspaces: { supported: string; restrictedConfigurations: string[] } };
@@ -84,4 +85,18 @@ test("model paths, download sources and head sets are restricted in untrusted wo
     "act.model.path",
     "act.task.headSet",
   ]);
+});
+
+test("our default keys collide with none of VS Code's", async () => {
+  const { keybindings } = manifest().contributes;
+  const document = await vscode.workspace.openTextDocument(vscode.Uri.parse("vscode://defaultsettings/keybindings.json"));
+  // The list holds the keys of extensions too: ours, and those of no other.
+  const all = JSON.parse(document.getText().replace(/^\s*\/\/.*$/gm, "")) as { key: string; command: string }[];
+  assert.ok(all.length > 300, `${all.length} default keys`);
+  const taken = all.filter(({ command }) => !command.startsWith("act."));
+  for (const { key } of keybindings) {
+    const [first = ""] = key.split(" ");
+    const clash = taken.filter((one) => one.key === first || one.key.startsWith(`${first} `));
+    assert.deepEqual(clash, [], key);
+  }
 });

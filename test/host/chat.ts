@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import * as vscode from "vscode";
-import { toMessages } from "../../src/host/chat/language-model.js";
+import { toMessages } from "../../src/host/chat/messages.js";
 import { test, until } from "./harness.js";
 import { openWith, services, withSetting } from "./services.js";
 
@@ -47,6 +47,59 @@ test("a conversation that outgrows the context says which turns were left out", 
   const last = chat.conversation.turns.at(-1);
   assert.equal(last?.answers[0]?.state, "done", last?.answers[0]?.note);
   assert.ok((last?.leftOut ?? 0) > 0);
+}, 120_000);
+
+test("a message that is far too long is refused in a sentence, and the next one is answered", async () => {
+  const { chat } = await services();
+  await chat.receive({ type: "new" });
+  await withSetting("chat.maxTokens", 16, async () => {
+    await chat.receive({ type: "send", text: "Say hello." });
+    for (const lines of [6500, 20_000]) {
+      await chat.receive({ type: "send", text: "1,2,3,4,5,6,7,8,9,0\n".repeat(lines) });
+      const refused = chat.conversation.turns.at(-1)?.answers[0];
+      assert.equal(refused?.state, "failed");
+      assert.match(refused?.note ?? "", /about \d+ tokens, but the context holds/);
+    }
+    await chat.receive({ type: "send", text: "And now?" });
+  });
+  const last = chat.conversation.turns.at(-1);
+  assert.equal(last?.answers[0]?.state, "done", last?.answers[0]?.note);
+  assert.equal(last?.leftOut, 0, "what was said before the refused messages is still known");
+  assert.deepEqual(
+    chat
+      .lastPrompt()
+      ?.filter(({ role }) => role === "user")
+      .map(({ content }) => content),
+    ["Say hello.", "And now?"],
+  );
+}, 120_000);
+
+test("a question asked while answering waits in line; an edit keeps what followed until it is sent", async () => {
+  const { chat } = await services();
+  await chat.receive({ type: "new" });
+  await withSetting("chat.maxTokens", 12, async () => {
+    const first = chat.receive({ type: "send", text: "One" });
+    await until("answering", () => chat.conversation.turns.length === 1);
+    await chat.receive({ type: "send", text: "Two" });
+    await chat.receive({ type: "send", text: "Three" });
+    assert.deepEqual(
+      chat.conversation.queue.map(({ question }) => question),
+      ["Two", "Three"],
+    );
+    await chat.receive({ type: "unqueue", question: chat.conversation.queue[1]?.id ?? "" });
+    await first;
+  });
+  const questions = () => chat.conversation.turns.map(({ question }) => question);
+  assert.deepEqual(questions(), ["One", "Two"]);
+  const [one] = chat.conversation.turns;
+  await chat.receive({ type: "draft", conversation: chat.conversation.id, text: "half" });
+  await chat.receive({ type: "edit", turn: one?.id ?? "" });
+  assert.deepEqual([questions(), chat.conversation.draft], [["One", "Two"], "One"]);
+  await chat.receive({ type: "cancel-edit" });
+  assert.deepEqual([questions(), chat.conversation.draft], [["One", "Two"], "half"]);
+  await chat.receive({ type: "edit", turn: one?.id ?? "" });
+  await withSetting("chat.maxTokens", 12, () => chat.receive({ type: "send", text: "Instead" }));
+  assert.deepEqual([questions(), chat.conversation.draft], [["Instead"], "half"]);
 }, 120_000);
 
 test("secrets and ignored files are not attached", async () => {
@@ -108,6 +161,22 @@ test("tool calls and their results keep their places in a conversation", () => {
     { role: "tool", content: "rain", toolCallId: "c1" },
   ]);
 });
+
+test("giving up a request of another extension ends it as cancelled, and what is too long says so", async () => {
+  const [model] = await vscode.lm.selectChatModels({ vendor: "act" });
+  assert.ok(model);
+  const source = new vscode.CancellationTokenSource();
+  const response = await model.sendRequest([vscode.LanguageModelChatMessage.User("Write a very long story.")], {}, source.token);
+  await assert.rejects(async () => {
+    for await (const _ of response.text) source.cancel();
+  });
+  await until("free again", async () => (await services()).engine.status.busy === null, 10_000);
+  const long = [vscode.LanguageModelChatMessage.User("1,2,3,4,5,6,7,8,9,0\n".repeat(6500))];
+  await assert.rejects(async () => {
+    const answer = await model.sendRequest(long, {}, new vscode.CancellationTokenSource().token);
+    for await (const _ of answer.text) assert.fail("answered");
+  }, /about \d+ tokens/);
+}, 60_000);
 
 test("a killed engine rejects what is pending, and is back with its model in under two seconds", async () => {
   const { chat, engine } = await services();

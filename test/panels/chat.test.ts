@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import type { Page } from "playwright-core";
 import { axe } from "./axe.js";
 import { type Bed, missing, openBed, THEMES } from "./bed.js";
 import { drawn, eventually, overhang } from "./driver.js";
@@ -75,9 +76,9 @@ describe("the chat view from its fixtures", { skip: missing, concurrency: 1 }, (
     await page.locator(".answer .block").first().waitFor();
     await page.evaluate(`document.querySelector(".answer .block").dataset.mark = "first"`);
     const grown = (text: string) => `window.fixture.push({
-      type: "snapshot", model: "m", status: "chat", problem: null, actUnavailable: null, count: null,
+      type: "snapshot", model: "m", status: "chat", problem: null, actUnavailable: null, count: null, change: null,
       conversations: [{ id: "c", title: "t", updated: 0 }],
-      conversation: { schema: 1, id: "c", title: "t", created: 0, updated: 0, act: "off", draft: "", attachments: [], turns: [
+      conversation: { schema: 1, id: "c", title: "t", created: 0, updated: 0, act: "off", draft: "", attachments: [], queue: [], editing: null, turns: [
         { id: "1", question: "Tell me", attachments: [], chosen: 0, leftOut: 0, answers: [{ act: false, text: ${JSON.stringify(text)}, state: "streaming" }] }] } })`;
     await page.evaluate(grown("Once upon\n\nthere"));
     await page.evaluate(grown("Once upon\n\nthere was"));
@@ -86,20 +87,92 @@ describe("the chat view from its fixtures", { skip: missing, concurrency: 1 }, (
     await page.close();
   });
 
-  it("sends, stops by Escape, attaches by #file, and keeps no content of its own", async () => {
+  const messages = async (page: Page) => (await page.evaluate("window.fixture.sent")) as ({ type: string } & Record<string, unknown>)[];
+
+  it("sends, and keeps no content of its own", async () => {
     const page = await bed.open("chat", { case: "empty" });
     const input = page.locator("textarea.input");
     await eventually(async () => assert.equal(await input.inputValue(), "and now?", "the draft comes from the host"));
-    await input.fill("look at #file ");
     await input.fill("question");
     await input.press("Enter");
-    await eventually(async () => {
-      const sent = (await page.evaluate("window.fixture.sent")) as { type: string; kind?: string; text?: string }[];
-      assert.ok(sent.some((m) => m.type === "attach" && m.kind === "file"));
-      assert.ok(sent.some((m) => m.type === "send" && m.text === "question"));
-    });
+    await eventually(async () => assert.ok((await messages(page)).some((m) => m.type === "send" && m.text === "question")));
     const kept = (await page.evaluate("JSON.stringify(sessionStorage)")) as string;
     assert.doesNotMatch(kept, /question|now\?/);
+    await page.close();
+  });
+
+  it("# offers what can be added, by keyboard; the question goes on where it was", async () => {
+    const page = await bed.open("chat", { case: "empty" });
+    const input = page.locator("textarea.input");
+    await input.fill("look at ");
+    await input.press("End");
+    await input.pressSequentially("#it");
+    const options = page.locator(".pick");
+    await options.first().waitFor();
+    await bed.screenshot(page, "chat-picker");
+    assert.deepEqual(await axe(page.locator("body")), []);
+    assert.equal(await page.locator('.pick[aria-selected="true"] .pick-label').textContent(), "src/items.py");
+    await input.press("Enter");
+    assert.equal(await input.inputValue(), "look at ");
+    await eventually(async () => assert.ok((await messages(page)).some((m) => m.type === "pick" && m.item === "f1")));
+    await input.pressSequentially("#");
+    await options.nth(3).waitFor();
+    await input.press("ArrowDown");
+    await input.press("ArrowDown");
+    assert.equal(await page.locator('.pick[aria-selected="true"] .pick-label').textContent(), "src/interest.py");
+    await input.press("Escape");
+    await page.locator(".picker").waitFor({ state: "hidden" });
+    assert.equal(await input.inputValue(), "look at #", "Escape leaves the text");
+    assert.ok(!(await messages(page)).some((m) => m.type === "send"));
+    await page.close();
+  });
+
+  it("a question asked while answering waits in line, and a change waits to be accepted", async () => {
+    const page = await bed.open("chat", { case: "waiting", width: 420 });
+    const input = page.locator("textarea.input");
+    assert.equal(await page.locator(".queued .question").count(), 2);
+    assert.match((await page.locator(".queue").textContent()) ?? "", /Next, when this answer has ended/);
+    await bed.screenshot(page, "chat-waiting");
+    assert.deepEqual(await axe(page.locator("body")), []);
+    await input.fill("one more");
+    await input.press("Enter");
+    await page.locator('[data-name="unqueue"]').first().click();
+    await page.locator('[data-name="accept"]').click();
+    await page.locator('[data-name="discard"]').click();
+    await input.press("Escape");
+    await eventually(async () => {
+      const types = (await messages(page)).map(({ type }) => type);
+      for (const type of ["send", "unqueue", "accept", "discard", "stop"]) assert.ok(types.includes(type), type);
+    });
+    await page.close();
+  });
+
+  it("an edit shows what it would replace; Escape gives it up; the last turn alone can be retried", async () => {
+    const page = await bed.open("chat", { case: "editing", width: 420 });
+    assert.equal(await page.locator(".turn.replaced").count(), 2);
+    await bed.screenshot(page, "chat-editing");
+    assert.deepEqual(await axe(page.locator("body")), []);
+    assert.deepEqual(
+      await page.locator(".turn-actions").evaluateAll((all) => all.map((one) => (one as unknown as { hidden: boolean }).hidden)),
+      [true, true, false],
+    );
+    await page.locator("textarea.input").press("Escape");
+    await eventually(async () => assert.ok((await messages(page)).some((m) => m.type === "cancel-edit")));
+    await page.close();
+  });
+
+  it("the input box grows with its text, and a copy says that it has copied", async () => {
+    const page = await bed.open("chat", { case: "talk", width: 420 });
+    const input = page.locator("textarea.input");
+    const height = async () => (await input.boundingBox())?.height ?? 0;
+    const low = await height();
+    await input.fill("one\ntwo\nthree\nfour");
+    assert.ok((await height()) > low + 30, `${low}`);
+    await input.fill("line\n".repeat(200));
+    assert.ok((await height()) < 320);
+    await page.locator('[data-name="copy-code"]').first().click();
+    await page.locator('[data-name="copy-code"]', { hasText: "Copied" }).waitFor();
+    await eventually(async () => assert.equal(await page.locator('[data-name="copy-code"]', { hasText: "Copied" }).count(), 0));
     await page.close();
   });
 });

@@ -85,7 +85,9 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
     await apply.click();
     await driver.page.locator(".monaco-diff-editor").first().waitFor();
     await driver.screenshot("diff");
-    await driver.command("ACT: Accept Change");
+    await driver.page.locator(".editor-actions .action-label", { hasText: "Discard Change" }).waitFor();
+    await view().locator('[data-name="change"]', { hasText: "Change to greet.py" }).waitFor();
+    await view().locator('[data-name="accept"]').click();
     await driver.page.locator(".monaco-diff-editor").waitFor({ state: "detached" });
     await driver.page.locator('.tab.active[data-resource-name="greet.py"]').waitFor();
     await driver.page.keyboard.press("Control+s");
@@ -118,13 +120,72 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
     assert.ok((await textOf(answer().locator(".markdown"))).length > before);
   });
 
-  it("edit brings the question back", async () => {
+  it("edit brings the question back and keeps what followed until it is sent; Escape restores", async () => {
+    const input = view().locator("textarea.input");
+    await input.fill("half a thought");
+    const turns = await view().locator(".turn").count();
+    await view().locator(".turn").first().locator(".question").hover();
+    await view().locator(".turn").first().locator('[data-name="edit"]').click();
+    await eventually(async () => assert.match(await input.inputValue(), /^Write a Python function greet/));
+    assert.equal(await view().locator(".turn").count(), turns);
+    await view()
+      .locator(".turn.replaced")
+      .nth(turns - 1)
+      .waitFor();
+    await driver.screenshot("editing");
+    await input.press("Escape");
+    await eventually(async () => assert.equal(await input.inputValue(), "half a thought"));
+    await view().locator(".turn.replaced").first().waitFor({ state: "detached" });
     await turn().locator(".question").hover();
     await turn().locator('[data-name="edit"]').click();
-    await eventually(async () => {
-      assert.equal(await view().locator("textarea.input").inputValue(), "Write a long story about a mountain.");
-      assert.equal(await view().locator(".turn").count(), 1);
-    });
+    await eventually(async () => assert.equal(await input.inputValue(), "Write a long story about a mountain."));
+    await ask("Name one mountain.");
+    await state("done");
+    assert.equal(await view().locator(".turn").count(), turns);
+    assert.match(await textOf(turn().locator(".question .text")), /Name one mountain/);
+    await eventually(async () => assert.equal(await input.inputValue(), "half a thought", "what was being written is back"));
+  });
+
+  it("a question asked while answering waits in line, and is asked then", async () => {
+    await ask("Write a long story about a river.");
+    await state("streaming");
+    await ask("Say hi.");
+    await view().locator(".queued .question", { hasText: "Say hi." }).waitFor();
+    await driver.screenshot("in line");
+    await view().locator('[data-name="stop"]').click();
+    await turn().locator(".question .text", { hasText: "Say hi." }).waitFor();
+    await state("done");
+    assert.equal(await view().locator(".queued .question").count(), 0);
+  });
+
+  it("# adds a file by its name", async () => {
+    const input = view().locator("textarea.input");
+    await input.fill("");
+    await input.pressSequentially("What is in #not");
+    await view().locator(".pick", { hasText: "notes.md" }).first().waitFor();
+    await driver.screenshot("picker");
+    await input.press("Enter");
+    await view().locator("footer .chip", { hasText: "notes.md" }).waitFor();
+    assert.equal(await input.inputValue(), "What is in ");
+    await view().locator("footer .chip button").click();
+    await input.fill("");
+  });
+
+  it("conversations are found by what was said, with their date, and renamed", async () => {
+    await view().locator('[data-name="rename"]').click();
+    const box = driver.page.locator(".quick-input-widget input.input");
+    await box.waitFor();
+    await box.fill("About greetings");
+    await driver.page.keyboard.press("Enter");
+    await view().locator(".title-text", { hasText: "About greetings" }).waitFor();
+    await view().locator('[data-name="conversation"]').click();
+    await box.waitFor();
+    await box.fill("mountain python");
+    await driver.page.locator(".quick-input-list .monaco-list-row", { hasText: "About greetings" }).waitFor();
+    await driver.screenshot("conversations");
+    await box.fill("nobody said this");
+    await driver.page.locator(".quick-input-list .monaco-list-row", { hasText: "About greetings" }).waitFor({ state: "detached" });
+    await driver.page.keyboard.press("Escape");
   });
 
   it("compare answers twice, with and without the head set, side by side", async () => {
@@ -168,6 +229,17 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
     await state("streaming");
     await view().locator('[data-name="stop"]').click();
     await state("stopped");
+  });
+
+  it("the editor asks about the code at the cursor, by its keys", async () => {
+    await driver.openFile("greet.py");
+    await driver.page.locator(".editor-instance .view-lines").first().click();
+    await driver.page.keyboard.press("Control+Alt+h");
+    await driver.page.keyboard.press("e");
+    await turn().locator(".question .text", { hasText: "Explain what this code does" }).waitFor();
+    await turn().locator(".question .chip", { hasText: "greet.py, lines 1 to" }).waitFor();
+    await state("done");
+    await driver.screenshot("explain");
   });
 
   it("a reload finds the conversation again", async () => {

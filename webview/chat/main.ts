@@ -4,6 +4,7 @@ import { connect } from "../bridge.js";
 import { h, reconcile } from "../dom.js";
 import { createComposer } from "./composer.js";
 import { createHeader } from "./header.js";
+import { createQueue } from "./queue.js";
 import { createTurn, updateTurn } from "./turn.js";
 
 /** The chat view: a picture of the host's snapshot. It keeps nothing but the scroll position and what is being typed. */
@@ -14,6 +15,7 @@ const bridge = connect(
   (message) => {
     if (message.type === "snapshot") show(message);
     else if (message.type === "draft") composer.set(message.text);
+    else if (message.type === "suggestions") composer.suggest(message.query, message.items);
     else composer.focus();
   },
 );
@@ -21,6 +23,9 @@ const bridge = connect(
 const header = createHeader(bridge.post);
 const problem = h("div", { class: "problem", role: "alert", hidden: true });
 const turns = h("div", { class: "turns", role: "log", "aria-label": "Conversation", tabindex: 0 });
+const past = h("div", { class: "past" });
+const queue = createQueue(bridge.post);
+turns.append(past, queue.element);
 const composer = createComposer(bridge.post);
 root.append(h("h1", { class: "unseen" }, "ACT Chat"), header.element, problem, turns, composer.element);
 
@@ -32,13 +37,17 @@ function show(snapshot: ChatSnapshot): void {
   header.show(snapshot);
   problem.hidden = snapshot.problem === null;
   problem.textContent = snapshot.problem ?? "";
+  const { turns: all, act, editing } = snapshot.conversation;
+  const edited = editing ? all.findIndex(({ id }) => id === editing.turn) : -1;
   reconcile(
-    turns,
-    snapshot.conversation.turns,
-    (turn) => turn.id,
-    (turn) => createTurn(turn.id, bridge.post),
-    (element, turn) => updateTurn(element, turn, snapshot.conversation.act),
+    past,
+    all.map((turn, index) => ({ turn, index })),
+    ({ turn }) => turn.id,
+    ({ turn }) => createTurn(turn.id, bridge.post),
+    (element, { turn, index }) =>
+      updateTurn(element, turn, { mode: act, last: index === all.length - 1, replaced: edited >= 0 && index >= edited }),
   );
+  queue.show(snapshot);
   composer.show(snapshot);
   if (shown !== snapshot.conversation.id) {
     turns.scrollTop = shown === null && bridge.navigation.scroll !== null ? bridge.navigation.scroll : turns.scrollHeight;

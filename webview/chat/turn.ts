@@ -26,14 +26,22 @@ export function createTurn(id: string, post: Post): HTMLElement {
     h(
       "div",
       { class: "actions turn-actions" },
-      button("Regenerate", () => post({ type: "regenerate", turn: id }), { title: "Answer this question again", name: "regenerate" }),
+      button("Retry", () => post({ type: "regenerate", turn: id }), { title: "Retry: answer this question again", name: "regenerate" }),
     ),
   );
   posts.set(element, post);
   return element;
 }
 
-export function updateTurn(element: HTMLElement, turn: Turn, mode: ActMode): void {
+export interface TurnPlace {
+  mode: ActMode;
+  /** The last of its conversation: it alone can be answered again. */
+  last: boolean;
+  /** An edit that is being written would replace it. */
+  replaced: boolean;
+}
+
+export function updateTurn(element: HTMLElement, turn: Turn, { mode, last, replaced }: TurnPlace): void {
   const part = (name: string) => element.querySelector(`.${name}`) as HTMLElement;
   const leftOut = part("left-out");
   leftOut.hidden = turn.leftOut === 0;
@@ -57,7 +65,8 @@ export function updateTurn(element: HTMLElement, turn: Turn, mode: ActMode): voi
     (view, { answer, index }) => updateAnswer(view, answer, turn, index, mode),
   );
   const busy = turn.answers.some((a) => a.state === "waiting" || a.state === "streaming");
-  part("turn-actions").hidden = busy;
+  part("turn-actions").hidden = busy || !last;
+  element.classList.toggle("replaced", replaced);
 }
 
 /** Where the parts of a turn send their messages, and what an answer's copy button copies. */
@@ -65,7 +74,7 @@ const posts = new WeakMap<HTMLElement, Post>();
 const texts = new WeakMap<HTMLElement, string>();
 
 function createAnswer(turn: string, index: number, post: Post): HTMLElement {
-  const article = h(
+  const article: HTMLElement = h(
     "article",
     { class: "answer" },
     h("div", { class: "answer-head" }, h("span", { class: "label" }), h("span", { class: "speed" })),
@@ -74,7 +83,7 @@ function createAnswer(turn: string, index: number, post: Post): HTMLElement {
     h(
       "div",
       { class: "actions" },
-      button("Copy", () => post({ type: "copy", text: texts.get(article) ?? "" }), { title: "Copy this answer", name: "copy-answer" }),
+      copyButton(() => texts.get(article) ?? "", post, { title: "Copy this answer", name: "copy-answer" }),
       button("Sinks", () => post({ type: "sinks", turn, answer: index }), {
         title: "Show the attention sinks of this prompt",
         name: "sinks",
@@ -91,6 +100,7 @@ function createAnswer(turn: string, index: number, post: Post): HTMLElement {
 
 function updateAnswer(element: HTMLElement, answer: Answer, turn: Turn, index: number, mode: ActMode): void {
   const part = (name: string) => element.querySelector(`.${name}`) as HTMLElement;
+  const grown = texts.get(element) !== answer.text;
   texts.set(element, answer.text);
   element.dataset.state = answer.state;
   element.setAttribute("aria-busy", String(answer.state === "waiting" || answer.state === "streaming"));
@@ -101,7 +111,9 @@ function updateAnswer(element: HTMLElement, answer: Answer, turn: Turn, index: n
   if (answer.state === "waiting") part("markdown").replaceChildren(h("div", { class: "waiting" }, "Thinking…"));
   else {
     part("markdown").querySelector(".waiting")?.remove();
-    showMarkdown(part("markdown"), answer.text, (block, code, language) => block.append(codeActions(code, language, (m) => post?.(m))));
+    // A long conversation is shown many times a second while its last answer streams.
+    if (grown)
+      showMarkdown(part("markdown"), answer.text, (block, code, language) => block.append(codeActions(code, language, (m) => post?.(m))));
   }
   const note = part("note");
   note.hidden = !answer.note;
@@ -112,11 +124,30 @@ function updateAnswer(element: HTMLElement, answer: Answer, turn: Turn, index: n
   element.classList.toggle("chosen", several && turn.chosen === index);
 }
 
+const COPIED_MS = 1500;
+
+/** Says for a moment that it has copied. */
+function copyButton(text: () => string, post: Post, options: { title: string; name: string }): HTMLElement {
+  const copy: HTMLElement = button(
+    "Copy",
+    () => {
+      post({ type: "copy", text: text() });
+      copy.textContent = "Copied";
+      setTimeout(() => {
+        copy.textContent = "Copy";
+      }, COPIED_MS);
+    },
+    options,
+  );
+  copy.setAttribute("aria-live", "polite");
+  return copy;
+}
+
 function codeActions(code: string, languageId: string, post: Post): HTMLElement {
   return h(
     "div",
     { class: "code-actions" },
-    button("Copy", () => post({ type: "copy", text: code }), { title: "Copy this code", name: "copy-code" }),
+    copyButton(() => code, post, { title: "Copy this code", name: "copy-code" }),
     button("Insert", () => post({ type: "insert", text: code }), { title: "Insert at the cursor", name: "insert" }),
     button("Apply…", () => post({ type: "apply", text: code, languageId }), { title: "Show as a change to the open file", name: "apply" }),
   );

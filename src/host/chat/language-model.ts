@@ -1,9 +1,9 @@
 import * as path from "node:path";
 import * as vscode from "vscode";
-import type { ChatMessage, ToolDefinition } from "../../protocol/engine.js";
-import type { ActiveSet } from "../calibration/active-sets.js";
-import { type Engine, signalOf } from "../engine/engine.js";
-import type { Settings } from "../settings.js";
+import { toActError } from "../../protocol/errors.js";
+import { signalOf } from "../engine/engine.js";
+import { ask, type ChatServices } from "./ask.js";
+import { toMessages, toolDefinition } from "./messages.js";
 
 export const VENDOR = "act";
 
@@ -14,11 +14,8 @@ export class LocalModelProvider implements vscode.LanguageModelChatProvider, vsc
   private readonly listening: vscode.Disposable;
   private last = "";
 
-  constructor(
-    private readonly engine: Engine,
-    private readonly settings: Settings,
-    private readonly headSet: ActiveSet,
-  ) {
+  constructor(private readonly services: ChatServices) {
+    const { engine, sets, settings } = services;
     const look = () => {
       const { model } = engine.status;
       const now = JSON.stringify([engine.modelPath, model?.name, model?.contextSize, model?.tools, this.calibrated]);
@@ -27,18 +24,20 @@ export class LocalModelProvider implements vscode.LanguageModelChatProvider, vsc
     };
     this.listening = vscode.Disposable.from(
       engine.onDidChange(look),
-      headSet.onDidChange(look),
+      sets.onDidChange(look),
+      settings.onDidChange(["chat.maxTokens", "model.contextSize"], () => this.changed.fire()),
       vscode.lm.registerLanguageModelChatProvider(VENDOR, this),
     );
   }
 
   provideLanguageModelChatInformation(): vscode.LanguageModelChatInformation[] {
-    const file = this.engine.modelPath;
+    const { engine, settings } = this.services;
+    const file = engine.modelPath;
     if (file === "") return [];
-    const { model } = this.engine.status;
-    const context = model?.contextSize ?? this.settings.get("model.contextSize");
-    const output = Math.min(this.settings.get("chat.maxTokens"), Math.floor(context / 2));
-    const name = this.engine.modelName ?? path.basename(file, ".gguf");
+    const { model } = engine.status;
+    const context = model?.contextSize ?? settings.get("model.contextSize");
+    const output = Math.min(settings.get("chat.maxTokens"), Math.floor(context / 2));
+    const name = engine.modelName ?? path.basename(file, ".gguf");
     const calibrated = this.calibrated;
     return [
       {
@@ -63,26 +62,27 @@ export class LocalModelProvider implements vscode.LanguageModelChatProvider, vsc
     token: vscode.CancellationToken,
   ): Promise<void> {
     const signal = signalOf(token);
-    await this.headSet.ready();
-    const model = await this.engine.model(signal);
-    const tools = model.tools ? options.tools?.map(toolDefinition) : undefined;
-    const result = await this.engine.request(
-      "chat",
-      {
-        messages: messages.flatMap(toMessages),
-        ...(tools && tools.length > 0 ? { tools } : {}),
-        maxTokens: this.settings.get("chat.maxTokens"),
-        temperature: this.settings.get("chat.temperature"),
-        calibration: this.headSet.calibration(model),
+    try {
+      const model = await this.services.engine.model(signal);
+      const tools = model.tools ? (options.tools ?? []).map(toolDefinition) : [];
+      const must = tools.length > 0 && options.toolMode === vscode.LanguageModelChatToolMode.Required;
+      const question = {
+        messages: [
+          ...messages.flatMap(toMessages),
+          ...(must ? [{ role: "system" as const, content: "Answer with a call of one of the tools." }] : []),
+        ],
+        ...(tools.length > 0 && { tools }),
         conversation: "vscode",
         // Whoever asks was told the size of the context; what is too long is theirs to cut, not ours to drop silently.
-        overflow: "error",
-      },
-      { signal, onProgress: ({ text }) => progress.report(new vscode.LanguageModelTextPart(text)) },
-    );
-    for (const call of result.toolCalls) {
-      const input = typeof call.arguments === "object" && call.arguments !== null ? call.arguments : {};
-      progress.report(new vscode.LanguageModelToolCallPart(call.id, call.name, input));
+        overflow: "error" as const,
+        act: "as switched" as const,
+      };
+      const onText = (text: string) => progress.report(new vscode.LanguageModelTextPart(text));
+      const { text, toolCalls } = await ask(this.services, question, { signal, onText });
+      for (const call of toolCalls) progress.report(new vscode.LanguageModelToolCallPart(call.id, call.name, call.arguments as object));
+      if (text === "" && toolCalls.length === 0) throw new Error("The model answered nothing. Ask again, or in other words.");
+    } catch (error) {
+      throw this.shown(error, token);
     }
   }
 
@@ -92,7 +92,11 @@ export class LocalModelProvider implements vscode.LanguageModelChatProvider, vsc
     token: vscode.CancellationToken,
   ): Promise<number> {
     const params = typeof text === "string" ? { text } : { messages: toMessages(text) };
-    return (await this.engine.request("count", params, { signal: signalOf(token) })).tokens;
+    try {
+      return (await this.services.engine.request("count", params, { signal: signalOf(token) })).tokens;
+    } catch (error) {
+      throw this.shown(error, token);
+    }
   }
 
   dispose(): void {
@@ -101,28 +105,15 @@ export class LocalModelProvider implements vscode.LanguageModelChatProvider, vsc
   }
 
   private get calibrated(): boolean {
-    return this.headSet.calibration(this.engine.status.model) !== null;
+    const { sets, engine } = this.services;
+    return sets.for("chat").calibration(engine.status.model) !== null;
   }
-}
 
-function toolDefinition(tool: vscode.LanguageModelChatTool): ToolDefinition {
-  return { name: tool.name, description: tool.description, parameters: tool.inputSchema };
-}
-
-/** One of VS Code's messages as ours: tool results become messages of their own. */
-export function toMessages(message: vscode.LanguageModelChatRequestMessage): ChatMessage[] {
-  const role = message.role === vscode.LanguageModelChatMessageRole.Assistant ? "assistant" : "user";
-  const results: ChatMessage[] = [];
-  const toolCalls: NonNullable<ChatMessage["toolCalls"]> = [];
-  let text = "";
-  for (const part of message.content) {
-    if (part instanceof vscode.LanguageModelTextPart) text += part.value;
-    else if (part instanceof vscode.LanguageModelToolCallPart) toolCalls.push({ id: part.callId, name: part.name, arguments: part.input });
-    else if (part instanceof vscode.LanguageModelToolResultPart) {
-      const content = part.content.map((one) => (one instanceof vscode.LanguageModelTextPart ? one.value : "")).join("");
-      results.push({ role: "tool", content, toolCallId: part.callId });
-    }
+  /** An error as VS Code tells it apart: given up, no model, or a sentence. */
+  private shown(error: unknown, token: vscode.CancellationToken): Error {
+    const { code, message } = toActError(error);
+    if (code === "cancelled" || token.isCancellationRequested) return new vscode.CancellationError();
+    if (this.services.engine.modelPath === "") return vscode.LanguageModelError.NotFound(message);
+    return new Error(message);
   }
-  if (text === "" && toolCalls.length === 0) return results;
-  return [...results, { role, content: text, ...(toolCalls.length > 0 ? { toolCalls } : {}) }];
 }

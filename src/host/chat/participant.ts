@@ -2,53 +2,67 @@ import * as vscode from "vscode";
 import { attachmentText } from "../../core/conversation/turns.js";
 import type { ChatMessage } from "../../protocol/engine.js";
 import { toActError } from "../../protocol/errors.js";
-import type { ActiveSet } from "../calibration/active-sets.js";
 import { shownPath } from "../completions/pauses.js";
-import { type Engine, signalOf } from "../engine/engine.js";
-import type { Privacy } from "../privacy.js";
-import type { Settings } from "../settings.js";
+import { signalOf } from "../engine/engine.js";
+import { ask, type ChatServices } from "./ask.js";
+import { toolDefinition, toolResult } from "./messages.js";
 
-/** `@act` in VS Code's chat: answered by the local model whatever model is selected there. */
-export function registerParticipant(
-  context: vscode.ExtensionContext,
-  engine: Engine,
-  settings: Settings,
-  headSet: ActiveSet,
-  privacy: Privacy,
-): vscode.Disposable {
+/** How often the model may call tools for one question. */
+const MOST_ROUNDS = 8;
+
+/** `@act` in VS Code's chat: answered by the local model whatever model is selected there, with the tools that were added to the question. */
+export function registerParticipant(services: ChatServices): vscode.Disposable {
   const participant = vscode.chat.createChatParticipant("act.participant", async (request, chat, response, token) => {
     try {
       const signal = signalOf(token);
-      await headSet.ready();
       response.progress("Asking the model on this machine");
-      const model = await engine.model(signal);
-      const attached = await references(request.references, privacy, response);
-      const messages = [...history(chat.history), { role: "user" as const, content: [...attached, request.prompt].join("\n\n") }];
-      const result = await engine.request(
-        "chat",
-        {
-          messages,
-          maxTokens: settings.get("chat.maxTokens"),
-          temperature: settings.get("chat.temperature"),
-          calibration: headSet.calibration(model),
-          conversation: "participant",
-          overflow: "drop-oldest",
-        },
-        { signal, onProgress: ({ text }) => response.markdown(text) },
-      );
-      if (result.dropped.length > 0)
-        response.markdown(
-          `\n\n*The oldest ${result.dropped.length} messages were left out: the conversation no longer fits the model's context.*`,
+      const attached = await references(request.references, services, response);
+      const messages: ChatMessage[] = [...history(chat.history), { role: "user", content: [...attached, request.prompt].join("\n\n") }];
+      const model = await services.engine.model(signal);
+      const named = new Set(request.toolReferences.map(({ name }) => name));
+      const tools = model.tools ? vscode.lm.tools.filter(({ name }) => named.has(name)).map(toolDefinition) : [];
+      const left = new Set<number>();
+      let tokens = 0;
+      for (let round = 0; ; round++) {
+        const result = await ask(
+          services,
+          {
+            messages,
+            ...(tools.length > 0 && round < MOST_ROUNDS && { tools }),
+            conversation: "participant",
+            overflow: "drop-oldest",
+            act: "as switched",
+          },
+          { signal, onText: (text) => response.markdown(text) },
         );
-      return { metadata: { tokens: result.timings.generatedTokens } };
+        tokens += result.timings.generatedTokens;
+        for (const index of result.dropped) left.add(index);
+        if (result.toolCalls.length === 0) break;
+        messages.push({ role: "assistant", content: result.text, toolCalls: result.toolCalls });
+        const results = await Promise.all(
+          result.toolCalls.map(async ({ id, name, arguments: input }): Promise<ChatMessage> => {
+            response.progress(`Running ${name}`);
+            const options = { input: input as object, toolInvocationToken: request.toolInvocationToken };
+            const content = await vscode.lm.invokeTool(name, options, token).then(toolResult, (error: Error) => {
+              if (token.isCancellationRequested) throw error;
+              return `The tool failed: ${error.message}`;
+            });
+            return { role: "tool", content, toolCallId: id };
+          }),
+        );
+        messages.push(...results);
+      }
+      if (left.size > 0)
+        response.markdown(`\n\n*The oldest ${left.size} messages were left out: the conversation no longer fits the model's context.*`);
+      return { metadata: { tokens } };
     } catch (error) {
       const failure = toActError(error);
-      if (failure.code === "cancelled") return {};
-      if (engine.modelPath === "") response.button({ command: "act.chooseModel", title: "Choose a Model" });
+      if (failure.code === "cancelled" || token.isCancellationRequested) return {};
+      if (services.engine.modelPath === "") response.button({ command: "act.chooseModel", title: "Choose a Model" });
       return { errorDetails: { message: failure.message } };
     }
   });
-  participant.iconPath = vscode.Uri.joinPath(context.extensionUri, "media", "icon.png");
+  participant.iconPath = vscode.Uri.joinPath(services.context.extensionUri, "media", "icon.png");
   return participant;
 }
 
@@ -60,10 +74,10 @@ function history(turns: vscode.ChatContext["history"]): ChatMessage[] {
   });
 }
 
-/** Files and selections that the user added to the question; what may not enter a prompt is named and left out. */
+/** Files and selections that the user added to the question; what may not enter a prompt, or cannot be read, is named and left out. */
 async function references(
   added: readonly vscode.ChatPromptReference[],
-  privacy: Privacy,
+  { privacy }: ChatServices,
   response: vscode.ChatResponseStream,
 ): Promise<string[]> {
   const texts: string[] = [];
@@ -72,11 +86,11 @@ async function references(
     const uri = value instanceof vscode.Uri ? value : value instanceof vscode.Location ? value.uri : null;
     if (!uri) continue;
     const refused = await privacy.reason(uri);
-    if (refused) {
-      response.markdown(`*${shownPath(uri)} was left out: ${refused}*\n\n`);
+    const document = refused ? null : await vscode.workspace.openTextDocument(uri).then(undefined, () => null);
+    if (!document) {
+      response.markdown(`*${shownPath(uri)} was left out: ${refused ?? "It cannot be read as text."}*\n\n`);
       continue;
     }
-    const document = await vscode.workspace.openTextDocument(uri);
     const text = document.getText(value instanceof vscode.Location ? value.range : undefined);
     texts.push(attachmentText({ kind: "file", label: shownPath(uri), languageId: document.languageId, text }));
     response.reference(uri);

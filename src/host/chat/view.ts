@@ -1,105 +1,83 @@
-import { randomUUID } from "node:crypto";
-import * as path from "node:path";
 import * as vscode from "vscode";
-import { messagesOf, questionText, titleOf, turnsLeftOut } from "../../core/conversation/turns.js";
-import {
-  type ActMode,
-  type Answer,
-  type ChatToHost,
-  ChatToHostSchema,
-  type ChatToView,
-  ChatToViewSchema,
-  type Conversation,
-  type Turn,
-} from "../../protocol/chat.js";
+import { promptOf } from "../../core/conversation/turns.js";
+import { type ChatToHost, ChatToHostSchema, type ChatToView, ChatToViewSchema, type Conversation } from "../../protocol/chat.js";
 import type { ChatMessage } from "../../protocol/engine.js";
-import { toActError } from "../../protocol/errors.js";
-import { ConversationStore } from "../../store/conversations.js";
-import type { ActiveSet } from "../calibration/active-sets.js";
-import type { Engine } from "../engine/engine.js";
-import type { Log } from "../log.js";
-import type { Privacy } from "../privacy.js";
-import type { Settings } from "../settings.js";
+import { registerCommand, runCommand } from "../commands.js";
 import { describe } from "../status.js";
 import { type Connection, connectWebview } from "../webview.js";
-import { type Attach, attach } from "./attach.js";
+import { Answers } from "./answers.js";
+import type { ChatServices } from "./ask.js";
+import { attach, attachFile, Refusal } from "./attach.js";
 import type { Changes } from "./changes.js";
+import { Conversations } from "./conversations.js";
+import { DraftCount } from "./counting.js";
+import { remove, rename, showHistory } from "./history.js";
+import { Suggestions } from "./suggest.js";
 
 const PUSH_MS = 50;
-const SAVE_MS = 1500;
-const COUNT_MS = 400;
-
-interface Running {
-  turn: Turn;
-  abort: AbortController;
-}
 
 /** The chat panel. The host holds the conversations; the view draws snapshots of them. */
 export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
-  private readonly store: ConversationStore;
-  private conversations: Conversation[] = [];
-  private current: Conversation;
-  private readonly ready: Promise<void>;
+  private readonly conversations: Conversations;
+  private readonly answers: Answers;
+  private readonly draft: DraftCount;
+  private readonly suggestions: Suggestions;
   private view: vscode.WebviewView | null = null;
   private connection: (Connection<ChatToView> & vscode.Disposable) | null = null;
-  /** Answers being written, by conversation. */
-  private readonly running = new Map<string, Running>();
-  private count: { prompt: number; context: number; leftOut: number } | null = null;
   private pushing: NodeJS.Timeout | null = null;
-  private saving = new Map<string, NodeJS.Timeout>();
-  private counting: NodeJS.Timeout | null = null;
-  private storeProblem: string | null = null;
   private readonly listening: vscode.Disposable;
 
   constructor(
-    private readonly context: vscode.ExtensionContext,
-    private readonly engine: Engine,
-    private readonly settings: Settings,
-    private readonly headSet: ActiveSet,
-    private readonly privacy: Privacy,
+    private readonly services: ChatServices,
     private readonly changes: Changes,
-    private readonly log: Log,
   ) {
-    // A window without a folder has no workspace storage; its conversations are kept with the user's.
-    const home = context.storageUri ?? context.globalStorageUri;
-    this.store = new ConversationStore(path.join(home.fsPath, "conversations"));
-    this.current = newConversation();
-    this.ready = this.read();
+    const push = () => this.push();
+    this.conversations = new Conversations(services);
+    this.answers = new Answers(services, this.conversations, push);
+    this.draft = new DraftCount(services, this.conversations, push);
+    this.suggestions = new Suggestions(services);
     this.listening = vscode.Disposable.from(
-      engine.onDidChange(() => this.push()),
-      headSet.onDidChange(() => this.push()),
-      settings.onDidChange(["model.path", "model.contextSize"], () => this.recount()),
+      this.conversations.onDidChange(() => {
+        this.push();
+        this.draft.again();
+      }),
+      services.engine.onDidChange(push),
+      services.sets.onDidChange(push),
+      changes.onDidChangeShown(push),
+      services.settings.onDidChange(["model.path", "model.contextSize"], () => this.draft.again()),
       vscode.window.registerWebviewViewProvider("act.chat", this),
-      vscode.commands.registerCommand("act.openChat", () => this.reveal()),
-      vscode.commands.registerCommand("act.newConversation", async () => {
-        this.start();
+      registerCommand("act.openChat", () => this.reveal()),
+      registerCommand("act.newConversation", async () => {
+        this.conversations.start();
         await this.reveal();
       }),
-      vscode.commands.registerCommand("act.attachSelection", () => this.attachAndReveal("selection")),
-      vscode.commands.registerCommand("act.attachFile", () => this.attachAndReveal("open-file")),
+      registerCommand("act.showConversations", () => showHistory(this.conversations)),
+      registerCommand("act.attachSelection", () => this.attachAndReveal("selection")),
+      registerCommand("act.attachFile", () => this.attachAndReveal("open-file")),
     );
   }
 
   /** The conversation on screen, for tests and the sink panel. */
   get conversation(): Conversation {
-    return this.current;
+    return this.conversations.current;
   }
 
   /** The messages of the prompt that the last answer on screen was given to; null where there is none. */
   lastPrompt(): ChatMessage[] | null {
-    const last = this.current.turns.at(-1);
-    return last ? messagesOf(this.current.turns.slice(last.leftOut, -1), last) : null;
+    const { turns } = this.conversation;
+    const last = turns.at(-1);
+    return last ? promptOf(turns, last) : null;
   }
 
   resolveWebviewView(view: vscode.WebviewView): void {
     this.view = view;
     this.connection = connectWebview(view.webview, {
-      extension: this.context.extensionUri,
+      extension: this.services.context.extensionUri,
       view: "chat",
       title: "ACT Chat",
       fromView: ChatToHostSchema,
       toView: ChatToViewSchema,
-      log: this.log,
+      log: this.services.log,
       onMessage: (message) => this.receive(message),
     });
     view.onDidChangeVisibility(() => this.push());
@@ -111,195 +89,145 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
   }
 
   async receive(message: ChatToHost): Promise<void> {
-    await this.ready;
+    const { conversations, answers, changes } = this;
+    await conversations.ready;
+    const { current } = conversations;
     switch (message.type) {
       case "ready":
-        this.recount();
+        this.draft.again();
         return this.pushNow();
       case "draft":
         return this.setDraft(message.conversation, message.text);
       case "send":
-        return await this.send(message.text);
+        return await this.showDraftAfter(answers.send(current, message.text));
       case "stop":
-        return this.running.get(this.current.id)?.abort.abort();
+        return answers.stop(current);
+      case "ask-next":
+        return await answers.next(current);
+      case "unqueue":
+        return answers.unqueue(current, message.question);
       case "regenerate":
-        return await this.regenerate(message.turn);
+        return await answers.regenerate(current, message.turn);
       case "edit":
-        return this.edit(message.turn);
+        if (answers.edit(current, message.turn)) this.showDraft();
+        return;
+      case "cancel-edit":
+        if (answers.cancelEdit(current)) this.showDraft();
+        return;
       case "choose":
-        return this.choose(message.turn, message.answer);
+        return answers.choose(current, message.turn, message.answer);
       case "copy":
         return await vscode.env.clipboard.writeText(message.text);
       case "insert":
-        return await this.changes.insert(message.text);
+        return await changes.insert(message.text);
       case "apply":
-        return await this.changes.propose(message.text);
+        return await changes.propose(message.text);
+      case "accept":
+        return await changes.accept();
+      case "discard":
+        return await changes.discard();
       case "attach":
         return await this.attach(message.kind);
+      case "suggest":
+        return this.connection?.push({ type: "suggestions", query: message.query, items: await this.suggestions.find(message.query) });
+      case "pick":
+        return void (await this.add(() => this.suggestions.take(message.item)));
       case "detach":
-        this.current.attachments = this.current.attachments.filter((a) => a.id !== message.attachment);
-        return this.changed();
+        current.attachments = current.attachments.filter((a) => a.id !== message.attachment);
+        return conversations.changed();
       case "act":
-        this.current.act = message.mode;
-        return this.changed();
+        current.act = message.mode;
+        return conversations.changed();
       case "new":
-        return this.start();
+        return conversations.start();
       case "open":
-        return this.open(message.conversation);
+        return conversations.open(message.conversation);
+      case "conversations":
+        return showHistory(conversations);
+      case "rename":
+        return await rename(conversations, message.conversation);
       case "delete":
-        return await this.delete(message.conversation);
+        return await remove(conversations, message.conversation);
       case "sinks":
         return this.showSinks(message.turn, message.answer);
       case "command":
-        return void vscode.commands.executeCommand(message.command);
+        return void runCommand(message.command);
     }
   }
 
   dispose(): void {
-    for (const { abort } of this.running.values()) abort.abort();
     if (this.pushing) clearTimeout(this.pushing);
-    if (this.counting) clearTimeout(this.counting);
-    for (const timer of this.saving.values()) clearTimeout(timer);
+    this.draft.dispose();
+    this.answers.dispose();
+    this.conversations.dispose();
     this.listening.dispose();
     this.connection?.dispose();
   }
 
   /** Writes what is not on disk yet. */
   async flush(): Promise<void> {
-    await Promise.all([...this.saving.keys()].map((id) => this.saveNow(id)));
+    await this.conversations.flush();
   }
 
-  /** Puts the question with what is attached into the conversation and lets the model answer it. Resolves when the answers have ended. */
-  async send(question: string): Promise<void> {
-    const conversation = this.current;
-    if (this.running.has(conversation.id)) return;
-    const turn: Turn = { id: randomUUID(), question, attachments: conversation.attachments, answers: [], chosen: 0, leftOut: 0 };
-    conversation.turns.push(turn);
-    conversation.attachments = [];
-    conversation.draft = "";
-    if (conversation.turns.length === 1) conversation.title = titleOf(conversation);
-    await this.answer(conversation, turn);
+  /** Asks something about part of a file, in a conversation of its own. */
+  async askAbout(question: string, attachment: () => Promise<Conversation["attachments"][0]>): Promise<void> {
+    await this.conversations.ready;
+    this.conversations.start();
+    if (!(await this.add(attachment))) return;
+    await this.reveal();
+    await this.answers.send(this.conversation, question);
   }
 
-  private async regenerate(id: string): Promise<void> {
-    const conversation = this.current;
-    const at = conversation.turns.findIndex((turn) => turn.id === id);
-    const turn = conversation.turns[at];
-    if (!turn || this.running.has(conversation.id)) return;
-    // What followed was said about the old answer.
-    conversation.turns.length = at + 1;
-    await this.answer(conversation, turn);
+  private setDraft(id: string, text: string): void {
+    const conversation = this.conversations.find(id);
+    if (!conversation) return;
+    conversation.draft = text;
+    this.conversations.save(id);
+    this.draft.again();
   }
 
-  private edit(id: string): void {
-    const conversation = this.current;
-    const at = conversation.turns.findIndex((turn) => turn.id === id);
-    const turn = conversation.turns[at];
-    if (!turn || this.running.has(conversation.id)) return;
-    conversation.turns.length = at;
-    conversation.attachments = turn.attachments;
-    conversation.draft = turn.question;
-    this.changed();
-    this.connection?.push({ type: "draft", text: turn.question });
+  /** What was being written before an edit is back in the input box once the edit is sent. */
+  private async showDraftAfter(sending: Promise<void>): Promise<void> {
+    if (this.conversation.draft !== "") this.showDraft();
+    await sending;
   }
 
-  private async answer(conversation: Conversation, turn: Turn): Promise<void> {
-    const abort = new AbortController();
-    this.running.set(conversation.id, { turn, abort });
-    const modes = conversation.act === "compare" ? [false, true] : [conversation.act === "on"];
-    turn.answers = modes.map((act) => ({ act, text: "", state: "waiting" }) satisfies Answer);
-    turn.chosen = 0;
-    this.changed();
-    try {
-      const before = conversation.turns.slice(0, conversation.turns.indexOf(turn));
-      const messages = messagesOf(before, turn);
-      await Promise.all(turn.answers.map((answer) => this.stream(conversation, turn, answer, messages, abort.signal)));
-    } finally {
-      this.running.delete(conversation.id);
-      this.changed();
-      await this.saveNow(conversation.id);
-    }
-  }
-
-  private async stream(
-    conversation: Conversation,
-    turn: Turn,
-    answer: Answer,
-    messages: ChatMessage[],
-    signal: AbortSignal,
-  ): Promise<void> {
-    try {
-      await this.headSet.ready();
-      const model = await this.engine.model(signal);
-      const unavailable = answer.act ? this.headSet.unavailable(model) : null;
-      if (unavailable) {
-        answer.state = "failed";
-        answer.note = unavailable;
-        return;
-      }
-      const result = await this.engine.request(
-        "chat",
-        {
-          messages,
-          maxTokens: this.settings.get("chat.maxTokens"),
-          temperature: this.settings.get("chat.temperature"),
-          calibration: answer.act ? this.headSet.calibration(model) : null,
-          conversation: `${conversation.id} ${answer.act ? "on" : "off"}`,
-          overflow: "drop-oldest",
-        },
-        {
-          signal,
-          onProgress: ({ text }) => {
-            answer.state = "streaming";
-            answer.text += text;
-            this.push();
-            this.save(conversation.id);
-          },
-        },
-      );
-      answer.text = result.text;
-      answer.state = "done";
-      answer.tokens = result.timings.generatedTokens;
-      answer.tokensPerSecond = result.timings.decodeTokensPerSecond;
-      turn.leftOut = Math.max(turn.leftOut, turnsLeftOut(result.dropped));
-      if (result.stop === "length") answer.note = "The answer was cut at the longest length allowed (setting act.chat.maxTokens).";
-      if (result.stop === "context") answer.note = "The answer was cut: the model's context is full.";
-      if (result.text.trim() === "") answer.note = "The model answered nothing.";
-    } catch (error) {
-      const failure = toActError(error);
-      answer.state = failure.code === "cancelled" ? "stopped" : "failed";
-      answer.note = failure.code === "cancelled" ? "Stopped." : failure.message;
-      if (failure.code !== "cancelled") this.log.error(`Chat: ${failure.message}`);
-    } finally {
-      this.push();
-    }
-  }
-
-  private choose(id: string, index: number): void {
-    const turn = this.current.turns.find((one) => one.id === id);
-    if (!turn?.answers[index]) return;
-    turn.chosen = index;
-    this.changed();
+  private showDraft(): void {
+    this.connection?.push({ type: "draft", text: this.conversation.draft });
   }
 
   private showSinks(id: string, index: number): void {
-    const at = this.current.turns.findIndex((one) => one.id === id);
-    const turn = this.current.turns[at];
-    if (!turn) return;
-    const messages = messagesOf(this.current.turns.slice(turn.leftOut, at), turn);
-    void vscode.commands.executeCommand("act.showSinks", { messages, act: turn.answers[index]?.act ?? false });
+    const { turns } = this.conversation;
+    const turn = turns.find((one) => one.id === id);
+    if (turn) void runCommand("act.showSinks", { messages: promptOf(turns, turn), act: turn.answers[index]?.act ?? false });
   }
 
-  private async attach(kind: Attach): Promise<void> {
-    const conversation = this.current;
-    const attached = await attach(kind, this.privacy);
-    if (!attached) return;
-    conversation.attachments = [...conversation.attachments.filter((a) => a.label !== attached.label), attached];
-    this.changed();
+  private async attach(kind: Extract<ChatToHost, { type: "attach" }>["kind"]): Promise<void> {
+    const { privacy } = this.services;
+    if (kind !== "file") return void (await this.add(() => attach(kind, privacy)));
+    const items = await this.suggestions.files();
+    if (items.length === 0) return void vscode.window.showWarningMessage("There is no folder open to choose a file from.");
+    const chosen = await vscode.window.showQuickPick(items, { title: "Add a file to the question" });
+    if (chosen && (await this.add(() => attachFile(chosen.uri, privacy)))) await this.suggestions.used(chosen.uri.toString());
   }
 
-  private async attachAndReveal(kind: Attach): Promise<void> {
-    await this.ready;
+  /** Adds something to the question being written, or says why not. */
+  private async add(make: () => Promise<Conversation["attachments"][0]>): Promise<boolean> {
+    const { current } = this.conversations;
+    try {
+      const attached = await make();
+      current.attachments = [...current.attachments.filter((a) => a.label !== attached.label), attached];
+      this.conversations.changed(current);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      void vscode.window.showWarningMessage(error.message);
+      return false;
+    }
+  }
+
+  private async attachAndReveal(kind: "selection" | "open-file"): Promise<void> {
+    await this.conversations.ready;
     await this.attach(kind);
     await this.reveal();
   }
@@ -307,136 +235,6 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
   private async reveal(): Promise<void> {
     await vscode.commands.executeCommand("act.chat.focus");
     this.connection?.push({ type: "focus" });
-  }
-
-  private start(): void {
-    if (this.current.turns.length > 0 || this.current.draft !== "") {
-      this.current = { ...newConversation(), act: this.current.act };
-      this.conversations.unshift(this.current);
-    }
-    this.recount();
-    this.push();
-  }
-
-  private open(id: string): void {
-    const found = this.conversations.find((c) => c.id === id);
-    if (found) this.current = found;
-    this.recount();
-    this.push();
-  }
-
-  private async delete(id: string): Promise<void> {
-    const conversation = this.conversations.find((c) => c.id === id);
-    if (!conversation) return;
-    if (conversation.turns.length > 0) {
-      const yes = "Delete";
-      const answer = await vscode.window.showWarningMessage(`Delete the conversation "${conversation.title}"?`, { modal: true }, yes);
-      if (answer !== yes) return;
-    }
-    this.running.get(id)?.abort.abort();
-    const timer = this.saving.get(id);
-    if (timer) clearTimeout(timer);
-    this.saving.delete(id);
-    this.conversations = this.conversations.filter((c) => c.id !== id);
-    await this.store.delete(id);
-    if (this.current.id === id) {
-      this.current = this.conversations[0] ?? newConversation();
-      if (this.conversations.length === 0) this.conversations.push(this.current);
-    }
-    this.recount();
-    this.push();
-  }
-
-  private setDraft(id: string, text: string): void {
-    const conversation = this.conversations.find((c) => c.id === id);
-    if (!conversation) return;
-    conversation.draft = text;
-    this.save(id);
-    this.recount();
-  }
-
-  private async read(): Promise<void> {
-    const { conversations, damaged } = await this.store.list();
-    if (damaged.length > 0)
-      this.log.warn(`These conversations cannot be read and were left as they are in ${this.store.folder}: ${damaged.join(", ")}`);
-    this.conversations = conversations;
-    if (conversations[0]) this.current = conversations[0];
-    else this.conversations.push(this.current);
-  }
-
-  /** Something of the current conversation is different: shown, counted and saved soon. */
-  private changed(): void {
-    this.current.updated = Date.now();
-    this.push();
-    this.recount();
-    this.save(this.current.id);
-  }
-
-  private save(id: string): void {
-    if (this.saving.has(id)) return;
-    this.saving.set(
-      id,
-      setTimeout(() => void this.saveNow(id), SAVE_MS),
-    );
-  }
-
-  private async saveNow(id: string): Promise<void> {
-    const timer = this.saving.get(id);
-    if (timer) clearTimeout(timer);
-    this.saving.delete(id);
-    const conversation = this.conversations.find((c) => c.id === id);
-    if (!conversation || (conversation.turns.length === 0 && conversation.draft === "")) return;
-    try {
-      await this.store.save(conversation);
-      this.storeProblem = null;
-    } catch (error) {
-      const said = `The conversation could not be saved: ${toActError(error).message}`;
-      if (this.storeProblem !== said) this.log.error(said);
-      this.storeProblem = said;
-      this.push();
-    }
-  }
-
-  /** Counts what sending the draft now would take, once the user pauses. Whoever writes a question will want the model: it is loaded meanwhile. */
-  private recount(): void {
-    if (this.counting) clearTimeout(this.counting);
-    this.counting = setTimeout(() => void this.countNow(), COUNT_MS);
-  }
-
-  private async countNow(): Promise<void> {
-    const conversation = this.current;
-    const wanted = conversation.draft.trim() !== "" || conversation.attachments.length > 0;
-    if (!this.engine.status.model && (!wanted || this.engine.modelPath === "" || this.engine.status.phase === "failed")) {
-      this.count = null;
-      return this.push();
-    }
-    try {
-      const model = await this.engine.model();
-      for (const attachment of conversation.attachments) {
-        attachment.tokens ??= (
-          await this.engine.request("count", { text: questionText({ question: "", attachments: [attachment] }) })
-        ).tokens;
-      }
-      const context = model.contextSize;
-      const reserve = Math.min(this.settings.get("chat.maxTokens"), Math.floor(context / 4));
-      let leftOut = 0;
-      let prompt: number;
-      for (;;) {
-        const messages = messagesOf(conversation.turns.slice(leftOut), {
-          question: conversation.draft,
-          attachments: conversation.attachments,
-        });
-        prompt = (await this.engine.request("count", { messages })).tokens;
-        if (prompt + reserve <= context || leftOut >= conversation.turns.length) break;
-        leftOut++;
-      }
-      if (conversation !== this.current) return;
-      this.count = { prompt, context, leftOut };
-    } catch (error) {
-      this.log.debug(`Counting failed: ${toActError(error).message}`);
-      this.count = null;
-    }
-    this.push();
   }
 
   /** Pushes a snapshot soon: many changes, few messages. */
@@ -448,22 +246,19 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     if (this.pushing) clearTimeout(this.pushing);
     this.pushing = null;
     if (!this.connection || !this.view?.visible) return;
-    const status = this.engine.status;
+    const { engine, sets } = this.services;
+    const { status } = engine;
+    const { current, list, problem } = this.conversations;
     this.connection.push({
       type: "snapshot",
-      conversation: this.current,
-      conversations: this.conversations.map(({ id, title, updated }) => ({ id, title, updated })),
-      model: this.engine.modelName,
+      conversation: current,
+      conversations: list.map(({ id, title, updated }) => ({ id, title, updated })),
+      model: engine.modelName,
       status: describe(status),
-      problem: status.problem ?? this.storeProblem,
-      actUnavailable: this.headSet.unavailable(status.model),
-      count: this.count,
+      problem: status.problem ?? problem,
+      actUnavailable: sets.for("chat").unavailable(status.model),
+      count: this.draft.count,
+      change: this.changes.shown,
     });
   }
-}
-
-function newConversation(): Conversation {
-  const now = Date.now();
-  const act: ActMode = "off";
-  return { schema: 1, id: randomUUID(), title: "New conversation", created: now, updated: now, act, turns: [], draft: "", attachments: [] };
 }
