@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
 import path from "node:path";
 import * as v from "valibot";
-import { DEFAULT_BETA, DEFAULT_THRESHOLD } from "../../protocol/calibration.js";
+import { DEFAULT_BETA, DEFAULT_THRESHOLD, MethodSchema, type Use, UseSchema } from "../../protocol/calibration.js";
 import type { CalibrateParams, CalibrateProgress } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import { whole } from "../../protocol/requests/fields.js";
-import { CalibrateSchema, SamplesSchema } from "../../protocol/requests/search.js";
+import { CalibrateSchema, SamplesSchema, SearchMethodSchema } from "../../protocol/requests/search.js";
 import { writeFileAtomic } from "../../store/atomic.js";
 import { cacheFolder } from "../../store/cache-folder.js";
-import { dataFlag, type Flags, list, number, text } from "../arguments.js";
+import { choice, dataFlag, type Flags, list, number, text } from "../arguments.js";
 import type { Command } from "../command.js";
 import { calibrationFlags } from "../head-set.js";
 import { duration, signed, table } from "../table.js";
@@ -21,6 +21,19 @@ export const calibrate: Command = {
     workspace: { value: "DIR", does: "search on the tracked source files of this folder" },
     samples: { value: "N", does: "prompts to choose on", schema: SamplesSchema },
     confirm: { value: "N", does: "prompts to confirm on", schema: SamplesSchema },
+    method: {
+      value: "NAME",
+      does: "how the set is found, gradient or race; or how heads are calibrated, act or zero-tuning",
+      schema: v.picklist([...SearchMethodSchema.options, ...MethodSchema.options]),
+      default: "gradient, act",
+    },
+    use: { value: "USE", does: "what the set is for", schema: UseSchema, default: "task, or completions with --workspace" },
+    shots: {
+      value: "K",
+      does: "examples in front of every prompt of a task",
+      schema: v.unwrap(CalibrateSchema.entries.shots),
+      default: "0",
+    },
     exhaustive: { does: "evaluate every head on every prompt, as published" },
     seed: { value: "N", does: "seed of every draw", schema: whole(0), default: "42" },
     budget: { value: "MIN", does: "most minutes", schema: v.unwrap(CalibrateSchema.entries.budgetMinutes) },
@@ -38,7 +51,9 @@ export const calibrate: Command = {
     const workspace = text(flags, "workspace");
     if (tasks.length > 0 === (workspace !== undefined))
       throw new ActError("usage", "Say what to calibrate for: --task NAME…, or --workspace DIR for your own code.");
+    checkUse(choice(flags, "use", UseSchema), workspace !== undefined);
     const out = text(flags, "out");
+    const search = SearchMethodSchema.options.find((one) => one === flags.method);
     const shard = shardOf(flags);
     const params: Omit<CalibrateParams, "journal"> = {
       ...(tasks.length > 0 && { tasks }),
@@ -48,8 +63,10 @@ export const calibrate: Command = {
       beta: DEFAULT_BETA,
       threshold: DEFAULT_THRESHOLD,
       statistics: "running",
-      ...calibrationFlags(flags),
+      ...calibrationFlags(search ? { ...flags, method: undefined } : flags),
       ...defined({
+        search,
+        shots: number(flags, "shots"),
         samples: number(flags, "samples"),
         confirm: number(flags, "confirm"),
         budgetMinutes: number(flags, "budget"),
@@ -88,6 +105,18 @@ export const calibrate: Command = {
     };
   },
 };
+
+/** A set is for the use that its prompts come from. @throws ActError `usage` */
+function checkUse(use: Use | undefined, workspace: boolean): void {
+  const own: Use = workspace ? "completions" : "task";
+  if (use === undefined || use === own) return;
+  if (use === "chat")
+    throw new ActError("usage", "There is no search for chat yet; --use is task with --task, and completions with --workspace.");
+  throw new ActError(
+    "usage",
+    `--use ${use} needs ${use === "task" ? "--task NAME" : "--workspace DIR"}: a set is for the use that it was measured on.`,
+  );
+}
 
 function line({ part, done, total, promptsPerSecond, secondsLeft, best }: CalibrateProgress): string {
   const left = secondsLeft === null ? "" : `, ${duration(secondsLeft)} left`;

@@ -126,6 +126,15 @@ export function compareMeans(before: readonly number[], after: readonly number[]
   };
 }
 
+/**
+ * Smallest mean change that a paired comparison of these items would have shown four times in five: two-sided 5 %, power 80 %. From how much the
+ * items changed at all; 0 where none did.
+ */
+export function smallestGain(changes: readonly number[]): number {
+  const squares = changes.reduce((sum, change) => sum + change * change, 0);
+  return changes.length === 0 ? 0 : ((zOf(0.95) + zOf(0.6)) * Math.sqrt(squares)) / changes.length;
+}
+
 /** Which of these p-values stay below a false-discovery rate of `rate` (Benjamini and Hochberg 1995). */
 export function benjaminiHochberg(p: readonly number[], rate: number): boolean[] {
   const order = p.map((_, i) => i).sort((a, b) => (p[a] as number) - (p[b] as number));

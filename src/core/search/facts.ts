@@ -1,5 +1,7 @@
 /** What is known so far: answers every question once, from a journal where that has it. */
-import type { SearchEvent, SearchRecord } from "./events.js";
+import { derivedSeed } from "../numbers/random.js";
+import type { SearchEvent, SearchRecord, SlopeRecord, Stage } from "./events.js";
+import type { GradientScorer } from "./gradient.js";
 import type { Baseline, Cost, HeadIndex, Job, Outcome, Scorer, Variant } from "./scorer.js";
 import { sortedHeads } from "./scorer.js";
 
@@ -15,7 +17,26 @@ function rounded(outcome: Outcome): Outcome {
 }
 
 function keyOf(item: number, heads: readonly HeadIndex[], variant?: Variant): string {
-  return `${item}|${variant ? `${variant.method}:${variant.betas?.join() ?? variant.beta}|` : ""}${heads.join(",")}`;
+  const strength = variant ? `${variant.method}:${variant.betas ? textOf(variant.betas) : variant.beta}|` : "";
+  return `${item}|${strength}${textOf(heads)}`;
+}
+
+const texts = new WeakMap<readonly number[], string>();
+
+/** A list as text, made once: the same set is asked about for every item. */
+function textOf(list: readonly number[]): string {
+  const known = texts.get(list);
+  if (known !== undefined) return known;
+  const text = list.join();
+  texts.set(list, text);
+  return text;
+}
+
+/** A short name for strengths; two of the few hundred in a search never share it. */
+function strengthsKey(betas: readonly number[] | null): string {
+  if (!betas) return "off";
+  const text = betas.join();
+  return [1, 2].map((seed) => (derivedSeed(seed, text) >>> 0).toString(16)).join("");
 }
 
 export interface Spent extends Cost {
@@ -31,14 +52,20 @@ export class Memory {
    */
   private readonly asked = new Set<string>();
   private readonly singles = new Set<number>();
+  private readonly slopes = new Map<string, SlopeRecord>();
   private readonly deadlines = new Map<string, boolean>();
   pace: number | null = null;
   /** Everything evaluated for this search, in this run and in those it goes on from. */
   readonly spent: Spent = { tokenLayers: 0, forwardPasses: 0, seconds: 0 };
+  /** The part of it that found the set: choosing and validating. */
+  readonly finding: Spent = { tokenLayers: 0, forwardPasses: 0, seconds: 0 };
+  /** What the facts that are asked for now are for. */
+  stage: Stage = "find";
 
   constructor(
     readonly scorer: Scorer,
     known: Iterable<SearchRecord>,
+    readonly gradients: GradientScorer | null = null,
   ) {
     for (const record of known) this.add(record);
   }
@@ -47,11 +74,15 @@ export class Memory {
     switch (record.type) {
       case "baseline":
         for (const { item, outcome, live } of record.results) this.baselines.set(item, { outcome, live: new Set(live) });
-        this.charge(record.cost, record.seconds);
+        this.charge(record);
+        break;
+      case "slopes":
+        for (const result of record.results) this.slopes.set(`${result.item}|${record.at}`, result);
+        this.charge(record);
         break;
       case "scores":
         for (const { item, heads, variant, outcome } of record.results) this.scores.set(keyOf(item, heads, variant), outcome);
-        this.charge(record.cost, record.seconds);
+        this.charge(record);
         break;
       case "pace":
         this.pace = record.tokenLayersPerSecond;
@@ -62,10 +93,12 @@ export class Memory {
     }
   }
 
-  private charge(cost: Cost, seconds: number): void {
-    this.spent.tokenLayers += cost.tokenLayers;
-    this.spent.forwardPasses += cost.forwardPasses;
-    this.spent.seconds += seconds;
+  private charge({ cost, seconds, stage }: { cost: Cost; seconds: number; stage: Stage }): void {
+    for (const sum of stage === "find" ? [this.spent, this.finding] : [this.spent]) {
+      sum.tokenLayers += cost.tokenLayers;
+      sum.forwardPasses += cost.forwardPasses;
+      sum.seconds += seconds;
+    }
   }
 
   /** Whether the item's baseline is there. */
@@ -116,9 +149,15 @@ export class Memory {
     for await (const { results, cost } of this.scorer.baseline(missing, signal)) {
       const now = performance.now();
       const clean = results.map((one): Baseline => ({ item: one.item, outcome: rounded(one.outcome), live: sortedHeads(one.live) }));
-      yield this.tell({ type: "baseline", results: clean, cost, seconds: (now - start) / 1000 });
+      yield this.tell({ type: "baseline", results: clean, stage: this.stage, cost, seconds: (now - start) / 1000 });
       start = now;
     }
+  }
+
+  /** How many of these jobs nobody has evaluated yet. */
+  unknown(jobs: readonly Job[]): number {
+    return jobs.filter(({ item, heads, variant }) => !this.unchanged(item, heads, variant) && !this.scores.has(keyOf(item, heads, variant)))
+      .length;
   }
 
   /** Evaluates what is not known of these jobs. */
@@ -135,7 +174,33 @@ export class Memory {
     for await (const { results, cost } of this.scorer.score([...missing.values()], signal)) {
       const now = performance.now();
       const clean = results.map(({ job, outcome }) => ({ ...job, outcome: rounded(outcome) }));
-      yield this.tell({ type: "scores", results: clean, cost, seconds: (now - start) / 1000 });
+      yield this.tell({ type: "scores", results: clean, stage: this.stage, cost, seconds: (now - start) / 1000 });
+      start = now;
+    }
+  }
+
+  /** The gradient of an item at these strengths, asked for before. */
+  slopesOf(item: number, betas: readonly number[] | null): SlopeRecord {
+    const known = this.slopes.get(`${item}|${strengthsKey(betas)}`);
+    if (!known) throw new Error(`Item ${item} has no gradient at these strengths yet.`);
+    return known;
+  }
+
+  /** Evaluates what is not known of these gradients. @throws ActError `unsupported` where the model has no backward pass */
+  async *needSlopes(items: readonly number[], betas: readonly number[] | null, signal: AbortSignal): AsyncGenerator<SearchEvent> {
+    const at = strengthsKey(betas);
+    const missing = items.filter((item) => !this.slopes.has(`${item}|${at}`));
+    if (missing.length === 0) return;
+    if (!this.gradients) throw new Error("This search has no gradients.");
+    let start = performance.now();
+    for await (const { results, cost } of this.gradients.gradient(missing, betas, signal)) {
+      const now = performance.now();
+      const clean = results.map(({ item, outcome, gradient }) => ({
+        item,
+        outcome: rounded(outcome),
+        gradient: Array.from(gradient, (slope) => Number(slope.toPrecision(6))),
+      }));
+      yield this.tell({ type: "slopes", at, results: clean, stage: this.stage, cost, seconds: (now - start) / 1000 });
       start = now;
     }
   }

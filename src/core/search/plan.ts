@@ -1,7 +1,9 @@
 /** How many prompts each part gets, and how the race runs: fixed sizes, or the richest plan that fits a time budget. */
 import { ActError } from "../../protocol/errors.js";
 import { derivedSeed, random, shuffled } from "../numbers/random.js";
-import type { Rung } from "./singles.js";
+import { GRADIENT_PASSES } from "./gradient.js";
+import type { Rung } from "./race/singles.js";
+import type { Scorer } from "./scorer.js";
 
 /** Disjoint parts of the items. */
 export interface Parts {
@@ -10,11 +12,14 @@ export interface Parts {
   confirm: number[];
 }
 
-export interface Plan {
-  choose: number;
-  validate: number;
-  confirm: number;
-  /** Single heads: prompts per leg and share of the heads still in. */
+/** Prompts of each part. */
+export type Sizes = { [Part in keyof Parts]: number };
+
+export interface Plan extends Sizes {
+  /** With gradients: prompts for the estimated effects, and times that the strengths are tuned over the choosing prompts. */
+  effects: number;
+  epochs: number;
+  /** Race of single heads: prompts per leg and share of the heads still in. */
   rungs: Rung[];
   /** Candidate sets: prompts per leg of their race and how many sets are still in. */
   legs: { prompts: number; sets: number }[];
@@ -25,12 +30,14 @@ export interface Plan {
   random: number;
 }
 
-/** From rich to lean. */
+/** Races, from rich to lean. */
 export const PLANS: readonly Plan[] = [
   {
     choose: 160,
     validate: 100,
     confirm: 200,
+    effects: 0,
+    epochs: 0,
     rungs: [
       { prompts: 4, share: 1 },
       { prompts: 8, share: 0.5 },
@@ -49,6 +56,8 @@ export const PLANS: readonly Plan[] = [
     choose: 140,
     validate: 80,
     confirm: 200,
+    effects: 0,
+    epochs: 0,
     rungs: [
       { prompts: 4, share: 1 },
       { prompts: 6, share: 0.4 },
@@ -66,6 +75,8 @@ export const PLANS: readonly Plan[] = [
     choose: 120,
     validate: 60,
     confirm: 200,
+    effects: 0,
+    epochs: 0,
     rungs: [
       { prompts: 3, share: 1 },
       { prompts: 4, share: 0.3 },
@@ -82,6 +93,8 @@ export const PLANS: readonly Plan[] = [
     choose: 80,
     validate: 40,
     confirm: 120,
+    effects: 0,
+    epochs: 0,
     rungs: [
       { prompts: 2, share: 1 },
       { prompts: 4, share: 0.3 },
@@ -95,6 +108,8 @@ export const PLANS: readonly Plan[] = [
     choose: 40,
     validate: 30,
     confirm: 80,
+    effects: 0,
+    epochs: 0,
     rungs: [
       { prompts: 1, share: 1 },
       { prompts: 2, share: 0.3 },
@@ -106,32 +121,83 @@ export const PLANS: readonly Plan[] = [
   },
 ];
 
-/** The plan without a budget. */
-export const DEFAULT_PLAN = PLANS[1] as Plan;
+/** With gradients, from rich to lean. */
+export const GRADIENT_PLANS: readonly Plan[] = [
+  [128, 120, 600, 48, 4, 3],
+  [64, 100, 600, 32, 4, 2],
+  [64, 100, 300, 32, 3, 2],
+  [48, 60, 200, 24, 3, 1],
+  [32, 40, 120, 16, 2, 1],
+  [24, 30, 80, 12, 2, 1],
+].map(([choose = 0, validate = 0, confirm = 0, effects = 0, epochs = 0, randoms = 0]) => ({
+  ...{ choose, validate, confirm, effects, epochs, random: randoms },
+  ...{ rungs: [], legs: [], refine: { rounds: 0, prompts: 0 }, finalists: 0 },
+}));
 
-/** Fewest items a search can divide into three parts that mean anything. */
-const LEAST_ITEMS = 24;
+/** Plans of a method: the one without a budget, and the richest that fits one. */
+export function plansOf(method: "gradient" | "race") {
+  const plans = method === "gradient" ? GRADIENT_PLANS : PLANS;
+  return {
+    default: plans[1] as Plan,
+    within: (seconds: number, passesPerSecond: number, eligible: number) => planFor(plans, seconds, passesPerSecond, eligible),
+  };
+}
+
+/** Fewest items of a task that a search can divide into three parts that mean anything. */
+export const LEAST_ITEMS = 24;
+/** Where items are few the confirmation gives way first, down to this many. */
+const LEAST_CONFIRM = 200;
 
 /**
- * Divides items into disjoint parts by the seed. The confirmation's items come first and do not depend on how many the other parts take, so
- * that searches of different thoroughness are confirmed on the same prompts. Parts shrink in proportion where there are too few items.
+ * Divides items into disjoint parts by the seed, each task in equal shares. The confirmation's items come first and do not depend on how many the
+ * other parts take, so that searches of different thoroughness are confirmed on the same prompts. Parts shrink where there are too few items.
+ * A cluster is in one part only, and counts once in it for each task.
  */
-export function divide(items: number, sizes: { choose: number; validate: number; confirm: number }, seed: number): Parts {
-  if (items < LEAST_ITEMS) {
-    throw new ActError("data", `A head search needs at least ${LEAST_ITEMS} items for its three parts, but there are only ${items}.`);
+export function divide(scorer: Pick<Scorer, "items" | "task" | "cluster">, sizes: Sizes, seed: number): Parts {
+  const all = Array.from({ length: scorer.items }, (_, i) => i);
+  const clusters = new Map<number, Set<number>>();
+  for (const item of all) {
+    const task = scorer.task(item);
+    clusters.set(task, (clusters.get(task) ?? new Set()).add(scorer.cluster(item)));
   }
-  const wanted = sizes.choose + sizes.validate + sizes.confirm;
-  const scale = Math.min(1, items / wanted);
-  const confirm = Math.max(8, Math.floor(sizes.confirm * scale));
-  const validate = Math.max(6, Math.floor(sizes.validate * scale));
-  const order = shuffled(
-    Array.from({ length: items }, (_, i) => i),
-    random(derivedSeed(seed, "parts")),
-  );
+  const quotas = new Map<number, Sizes>();
+  for (const [task, own] of clusters) quotas.set(task, quotasOf(own.size, sizes, clusters.size));
+  const order = shuffled(all, random(derivedSeed(seed, "parts")));
+  const taken = new Map<number, keyof Parts>();
+  const parts: Parts = { choose: [], validate: [], confirm: [] };
+  for (const part of ["confirm", "validate", "choose"] as const) {
+    const seen = new Set<string>();
+    for (const item of order) {
+      const task = scorer.task(item);
+      const cluster = scorer.cluster(item);
+      const quota = quotas.get(task) as Sizes;
+      const key = `${task}|${cluster}`;
+      if (quota[part] === 0 || seen.has(key) || (taken.get(cluster) ?? part) !== part) continue;
+      quota[part]--;
+      seen.add(key);
+      taken.set(cluster, part);
+      parts[part].push(item);
+    }
+  }
+  return parts;
+}
+
+/** Sizes of one task's parts, of `tasks`, where it has `items` different ones. @throws ActError `data` where they are too few */
+function quotasOf(items: number, sizes: Sizes, tasks: number) {
+  if (items < LEAST_ITEMS) {
+    throw new ActError(
+      "data",
+      `A head search needs at least ${LEAST_ITEMS} different items for its three parts, but there are only ${items}.`,
+    );
+  }
+  const own = { choose: sizes.choose / tasks, validate: sizes.validate / tasks, confirm: sizes.confirm / tasks };
+  const lack = own.choose + own.validate + own.confirm - items;
+  if (lack > 0) own.confirm = Math.max(Math.min(own.confirm, LEAST_CONFIRM), own.confirm - lack);
+  const scale = Math.min(1, items / (own.choose + own.validate + own.confirm));
   return {
-    confirm: order.slice(0, confirm),
-    validate: order.slice(confirm, confirm + validate),
-    choose: order.slice(confirm + validate, confirm + validate + Math.max(8, Math.floor(sizes.choose * scale))),
+    confirm: Math.max(8, Math.floor(own.confirm * scale)),
+    validate: Math.max(6, Math.floor(own.validate * scale)),
+    choose: Math.max(8, Math.floor(own.choose * scale)),
   };
 }
 
@@ -147,7 +213,9 @@ export function planPasses(plan: Plan, eligible: number): number {
   const singles = plan.rungs.reduce((sum, { prompts, share }) => sum + prompts * share * eligible * MEAN_DEPTH * MEAN_LIVE, 0);
   const legs = plan.legs.reduce((sum, { prompts, sets }) => sum + prompts * Math.min(sets, USUAL_SETS), 0);
   const arms = 4 + plan.random;
+  const tuning = GRADIENT_PASSES * (plan.effects + plan.epochs * plan.choose) + (plan.epochs > 0 ? USUAL_SETS : 0) * 0.4 * plan.validate;
   return (
+    tuning +
     plan.choose +
     singles +
     legs +
@@ -162,11 +230,11 @@ export function planPasses(plan: Plan, eligible: number): number {
 const LEAST_SHARE = 1 / 3;
 
 /** The richest plan that fits into `seconds`; where none does, the leanest with fewer prompts in each part. */
-export function planFor(seconds: number, passesPerSecond: number, eligible: number): Plan {
+function planFor(plans: readonly Plan[], seconds: number, passesPerSecond: number, eligible: number): Plan {
   const affordable = 0.85 * seconds * passesPerSecond;
-  const fitting = PLANS.find((plan) => planPasses(plan, eligible) <= affordable);
+  const fitting = plans.find((plan) => planPasses(plan, eligible) <= affordable);
   if (fitting) return fitting;
-  const least = PLANS.at(-1) as Plan;
+  const least = plans.at(-1) as Plan;
   const share = Math.max(LEAST_SHARE, affordable / planPasses(least, eligible));
   const of = (prompts: number) => Math.round(share * prompts);
   return { ...least, choose: of(least.choose), validate: of(least.validate), confirm: of(least.confirm) };

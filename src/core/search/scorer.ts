@@ -22,12 +22,16 @@ export interface Baseline {
   live: HeadIndex[];
 }
 
-export interface Job {
-  item: number;
+/** Heads and how they are calibrated. */
+export interface HeadSetting {
   /** Ascending and free of repeats. */
   heads: readonly HeadIndex[];
   /** Default: the search's own method and strength. */
-  variant?: Variant;
+  variant?: Variant | undefined;
+}
+
+export interface Job extends HeadSetting {
+  item: number;
 }
 
 /** Another rule or other strengths behind the same op. */
@@ -60,6 +64,10 @@ export interface Scorer {
   readonly metric: "accuracy" | "log-likelihood";
   /** Tokens of one evaluation of an item. */
   tokens(item: number): number;
+  /** Which of the search's tasks the item belongs to; 0 where there is one. */
+  task(item: number): number;
+  /** Items of the same text share a cluster, whatever their task: a cluster is never divided between choosing and confirming. */
+  cluster(item: number): number;
   /** Index of the right answer; undefined for completions. */
   label(item: number): number | undefined;
   /** One instrumented pass an item, in batches. Items whose prompt does not fit never get here: the engine leaves them out and counts them. */

@@ -3,14 +3,15 @@ import { test } from "node:test";
 import { helpful, PlantedScorer } from "../../../test/fixtures/planted.js";
 import type { CalibrateProgress } from "../../protocol/engine.js";
 import { integer, random } from "../numbers/random.js";
-import { discoveries } from "./candidates.js";
 import type { SearchRecord } from "./events.js";
 import { Memory } from "./facts.js";
 import { margin } from "./grades.js";
-import { divide, PLANS, planFor, planPasses } from "./plan.js";
+import type { GradientScorer } from "./gradient.js";
+import { divide, PLANS, planPasses, plansOf } from "./plan.js";
+import { discoveries } from "./race/candidates.js";
+import { singleJobs } from "./race/singles.js";
 import type { Scorer } from "./scorer.js";
 import { calibrate, type SearchOptions, type SearchResult } from "./search.js";
-import { singleJobs } from "./singles.js";
 
 interface Run {
   result: SearchResult | null;
@@ -19,9 +20,15 @@ interface Run {
   pauses: number;
 }
 
-async function search(scorer: Scorer, options: Partial<SearchOptions> = {}, known: SearchRecord[] = []): Promise<Run> {
+/** The race, or with `gradients` the search by gradients. */
+async function search(
+  scorer: Scorer,
+  options: Partial<SearchOptions> = {},
+  known: SearchRecord[] = [],
+  gradients: GradientScorer | null = null,
+): Promise<Run> {
   const run: Run = { result: null, records: [...known], progress: [], pauses: 0 };
-  const generator = calibrate(scorer, { seed: 1, ...options }, known, new AbortController().signal);
+  const generator = calibrate(scorer, gradients, { seed: 1, ...options }, known, new AbortController().signal);
   for (;;) {
     const step = await generator.next();
     if (step.done) {
@@ -35,7 +42,11 @@ async function search(scorer: Scorer, options: Partial<SearchOptions> = {}, know
 }
 
 /** What must not depend on where a run was interrupted (seconds do). */
-const essence = (result: SearchResult | null) => ({ ...result, spent: { ...result?.spent, seconds: 0 } });
+const essence = (result: SearchResult | null) => ({
+  ...result,
+  spent: { ...result?.spent, seconds: 0 },
+  finding: { ...result?.finding, seconds: 0 },
+});
 
 test("planted heads: the fast search finds the good ones, leaves out the bad ones, and confirms the gain", async () => {
   let good = 0;
@@ -125,6 +136,8 @@ test("where no set is chosen, a task's other methods are compared all the same",
   assert.deepEqual(
     result?.rivals.map(({ name, n, difference }) => [name, n, difference]),
     [
+      ["batch calibration", 200, -0.005],
+      ["affine", 200, -0.015],
       ["all eligible heads", 200, 0],
       ["always the same answer", 200, -0.175],
       ["ZeroTuning of all eligible heads, x 0.6", 200, 0],
@@ -134,22 +147,24 @@ test("where no set is chosen, a task's other methods are compared all the same",
   assert.equal(result?.sizes.confirm, 200);
 });
 
+const plain = (items: number) => ({ items, task: () => 0, cluster: (item: number) => item });
+
 test("parts are disjoint, and the confirmation does not depend on how many prompts choose", () => {
-  const parts = divide(500, { choose: 140, validate: 80, confirm: 200 }, 7);
+  const parts = divide(plain(500), { choose: 140, validate: 80, confirm: 200 }, 7);
   const all = [...parts.choose, ...parts.validate, ...parts.confirm];
   assert.equal(new Set(all).size, 420);
-  assert.deepEqual(divide(500, { choose: 20, validate: 80, confirm: 200 }, 7).confirm, parts.confirm);
-  const small = divide(60, { choose: 140, validate: 80, confirm: 200 }, 7);
+  assert.deepEqual(divide(plain(500), { choose: 20, validate: 80, confirm: 200 }, 7).confirm, parts.confirm);
+  const small = divide(plain(60), { choose: 140, validate: 80, confirm: 200 }, 7);
   assert.equal(
     new Set([...small.choose, ...small.validate, ...small.confirm]).size,
     small.choose.length + small.validate.length + small.confirm.length,
   );
-  assert.throws(() => divide(10, { choose: 1, validate: 1, confirm: 1 }, 1), /at least 24 items.*only 10/);
+  assert.throws(() => divide(plain(10), { choose: 1, validate: 1, confirm: 1 }, 1), /at least 24 different items.*only 10/);
 });
 
 test("nothing of the confirmation is evaluated before the set is chosen", async () => {
   const { scorer } = helpful(5);
-  const { confirm } = divide(scorer.items, { choose: 140, validate: 80, confirm: 200 }, 5);
+  const { confirm } = divide(scorer, { choose: 140, validate: 80, confirm: 200 }, 5);
   const untouched = new Set(confirm);
   const { records, result } = await search(scorer, { seed: 5 });
   const chosen = result?.heads.join();
@@ -159,45 +174,53 @@ test("nothing of the confirmation is evaluated before the set is chosen", async 
   assert.ok(record.results.every(({ heads }) => heads.join() === chosen));
 });
 
-test("killed at random points a hundred times, the result equals the uninterrupted run", async () => {
-  const options = { seed: 2, samples: 30, confirm: 60 };
-  const make = () => helpful(2, { items: 160, layers: 7, heads: 5 }).scorer;
-  const whole = await search(make(), options);
-  const rng = random(99);
-  for (let kill = 0; kill < 100; kill++) {
-    let known: SearchRecord[] = [];
-    // Up to three kills in one search; what a batch had told stays.
-    for (let life = 0; life < 3; life++) {
-      const until = known.length + integer(rng, whole.records.length / 2);
-      const generator = calibrate(make(), { ...options }, known, new AbortController().signal);
-      const told = [...known];
-      while (told.length < until) {
-        const step = await generator.next();
-        if (step.done) break;
-        if (step.value.type === "record") told.push(JSON.parse(JSON.stringify(step.value.record)) as SearchRecord);
+for (const gradients of [false, true])
+  test(`killed at random points, the result equals the uninterrupted run${gradients ? ", by gradients" : ""}`, async () => {
+    const options = { seed: 2, samples: 30, confirm: 60 };
+    const make = () => helpful(2, { items: 160, layers: 7, heads: 5 }).scorer;
+    const run = (known: SearchRecord[]) => {
+      const scorer = make();
+      return search(scorer, options, known, gradients ? scorer : null);
+    };
+    const whole = await run([]);
+    const rng = random(99);
+    for (let kill = 0; kill < 40; kill++) {
+      let known: SearchRecord[] = [];
+      // Up to three kills in one search; what a batch had told stays.
+      for (let life = 0; life < 3; life++) {
+        const until = known.length + integer(rng, whole.records.length / 2);
+        const scorer = make();
+        const generator = calibrate(scorer, gradients ? scorer : null, { ...options }, known, new AbortController().signal);
+        const told = [...known];
+        while (told.length < until) {
+          const step = await generator.next();
+          if (step.done) break;
+          if (step.value.type === "record") told.push(JSON.parse(JSON.stringify(step.value.record)) as SearchRecord);
+        }
+        known = told;
       }
-      known = told;
+      const resumed = await run(known);
+      assert.deepEqual(essence(resumed.result), essence(whole.result));
     }
-    const resumed = await search(make(), options, known);
-    assert.deepEqual(essence(resumed.result), essence(whole.result));
-  }
-});
+  });
 
 test("shards merge to the answer of one machine", async () => {
-  for (const exhaustive of [false, true]) {
-    const options = { seed: 4, samples: 24, confirm: 60, exhaustive };
-    const make = () => helpful(4, { items: 160, layers: 7, heads: 5 }).scorer;
-    const one = await search(make(), options);
+  for (const method of ["race", "exhaustive", "gradient"]) {
+    const options = { seed: 4, samples: 24, confirm: 60, exhaustive: method === "exhaustive" };
+    const run = async (more: Partial<SearchOptions>, known: SearchRecord[] = []) => {
+      const { scorer } = helpful(4, { items: 160, layers: 7, heads: 5 });
+      return { ...(await search(scorer, { ...options, ...more }, known, method === "gradient" ? scorer : null)), asked: scorer.asked };
+    };
+    const one = await run({});
     const known: SearchRecord[] = [];
     for (let index = 0; index < 3; index++) {
-      const shard = await search(make(), { ...options, shard: { index, count: 3 } });
+      const shard = await run({ shard: { index, count: 3 } });
       assert.equal(shard.result, null);
       known.push(...shard.records);
     }
-    const scorer = make();
-    const merged = await search(scorer, options, known);
-    assert.deepEqual({ ...merged.result, spent: null }, { ...one.result, spent: null });
-    assert.ok(scorer.asked.jobs < one.records.flatMap((record) => (record.type === "scores" ? record.results : [])).length);
+    const merged = await run({}, known);
+    assert.deepEqual({ ...merged.result, spent: null, finding: null }, { ...one.result, spent: null, finding: null });
+    assert.ok(merged.asked.jobs + merged.asked.gradients < one.asked.jobs + one.asked.gradients);
   }
 });
 
@@ -214,9 +237,9 @@ test("exhaustive: every live head alone over the whole choosing part, and the pu
 });
 
 test("a budget picks the richest plan that fits, and deadlines are facts of the journal", async () => {
-  assert.equal(planFor(1e9, 1, 243), PLANS[0]);
+  assert.equal(plansOf("race").within(1e9, 1, 243), PLANS[0]);
   const least = PLANS.at(-1) as (typeof PLANS)[number];
-  const { choose, validate, confirm } = planFor(1, 1, 243);
+  const { choose, validate, confirm } = plansOf("race").within(1, 1, 243);
   assert.deepEqual([choose, validate, confirm], [least.choose / 3, least.validate / 3, least.confirm / 3].map(Math.round));
   const passes = PLANS.map((plan) => planPasses(plan, 243));
   assert.deepEqual(
@@ -262,7 +285,7 @@ test("fitting sets to many prompts lets others go first in between", async () =>
 
 test("cancelling stops at the next batch", async () => {
   const controller = new AbortController();
-  const generator = calibrate(helpful(1).scorer, { seed: 1 }, [], controller.signal);
+  const generator = calibrate(helpful(1).scorer, null, { seed: 1 }, [], controller.signal);
   await generator.next();
   controller.abort();
   await assert.rejects(async () => {

@@ -21,6 +21,16 @@ export function body(task: Task, item: Item): string {
   return fill(task.template, { ...item.fields, options });
 }
 
+/**
+ * What an item says, without what differs between two copies of one sentence: case, punctuation, spaces. Items of the same text may stand in
+ * different data sets (film reviews do).
+ */
+export function sameText({ fields, choices = [] }: Item): string {
+  const whole = [...Object.values(fields), ...choices].join(" ").normalize("NFKC");
+  const words = whole.toLowerCase().match(/[\p{L}\p{N}]+/gu);
+  return words ? words.join("") : whole.trim();
+}
+
 /** What a shot shows behind its body. */
 export function answer(task: Task, item: Item): string {
   return task.kind === "classification" ? (task.labelWords[item.label] as string) : ` ${letter(task, item.label)}`;

@@ -1,6 +1,6 @@
 import { bestStrength, rivalResults } from "../../core/evaluation/evaluate.js";
 import { type EvaluationRecord, keyOf, type TrainingRecord } from "../../core/evaluation/records.js";
-import { randomArms } from "../../core/search/confirm.js";
+import { randomArms } from "../../core/search/confirm/arms.js";
 import { toHead, toIndex } from "../../core/search/scorer.js";
 import type { Calibration } from "../../protocol/calibration.js";
 import { DEFAULT_THRESHOLD } from "../../protocol/calibration.js";
@@ -36,11 +36,10 @@ export class RivalArms {
     const { heads } = model.info;
     const eligible = model.eligibleHeads;
     const { act } = model.info;
-    const size = set?.heads.length ?? 0;
     const sets = set
       ? randomArms(
           eligible.map((head) => toIndex(head, heads)),
-          size,
+          { heads: set.heads.map((head) => toIndex(head, heads)) },
           RANDOM_SETS,
           SEED,
         )

@@ -1,5 +1,4 @@
-import { columnLimit } from "../../core/act.js";
-import { sinksAt } from "../../core/sinks/values.js";
+import { limitOf, sinksAt } from "../../core/sinks/values.js";
 import type { Calibration, Head, Threshold } from "../../protocol/calibration.js";
 import type { HeadSinks } from "../../protocol/engine.js";
 import type { ColumnMeans, NativeContext } from "../native/native.js";
@@ -28,7 +27,7 @@ export function beginSegment(context: NativeContext, calibration: Calibration | 
 
 /** Candidates and sinks of the given heads at a threshold, from captured column means. */
 export function sinksOfMeans({ heads, keys, columnMeans }: ColumnMeans, which: readonly Head[], threshold: Threshold): HeadSinks[] {
-  const limit = columnLimit(threshold, keys);
+  const limit = limitOf(threshold, keys);
   return which.map(([layer, head]) => {
     const start = (layer * heads + head) * keys;
     return { layer, head, ...sinksAt(columnMeans.subarray(start, start + keys), limit) };

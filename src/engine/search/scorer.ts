@@ -1,7 +1,6 @@
-import { columnLimit } from "../../core/act.js";
 import type { Baseline, Cost, HeadIndex, Job, Outcome, Scored, Scorer, Variant } from "../../core/search/scorer.js";
 import { toHead, toIndex } from "../../core/search/scorer.js";
-import { sinksAt } from "../../core/sinks/values.js";
+import { limitOf, sinksAt } from "../../core/sinks/values.js";
 import type { Calibration, Head } from "../../protocol/calibration.js";
 import { ActError } from "../../protocol/errors.js";
 import type { ColumnMeans, NativeContext } from "../native/native.js";
@@ -14,6 +13,10 @@ export interface ScorerItem {
   tokens: readonly number[];
   /** Token whose logit stands for each answer; empty for completions. */
   answers: readonly number[];
+  /** Index of its task among those of a search; default: the first. */
+  task?: number;
+  /** What it says: items that say the same are never on both sides of a division; default: its tokens. */
+  text?: string;
   /** Index into `answers`; undefined where nothing is right (content-free inputs). */
   label?: number;
   /** Completions: the true continuation, evaluated as the segment after the prompt. */
@@ -59,6 +62,7 @@ export class EngineScorer implements Scorer {
   readonly eligible: readonly HeadIndex[];
   readonly metric: "accuracy" | "log-likelihood";
   private readonly batch: SetBatch;
+  private readonly clusters: number[];
   private readonly inputs = new Map<number, LayerInputs>();
   private inputBytes = 0;
   private readonly live = new Map<number, Set<HeadIndex>>();
@@ -77,12 +81,26 @@ export class EngineScorer implements Scorer {
     this.layers = model.info.layers;
     this.heads = model.info.heads;
     this.eligible = eligible.map((head) => toIndex(head, this.heads));
+    const clusters = new Map<string, number>();
+    this.clusters = pool.map(({ text, tokens, truth = [] }, item) => {
+      const key = text ?? [...tokens, -1, ...truth].join();
+      if (!clusters.has(key)) clusters.set(key, item);
+      return clusters.get(key) as number;
+    });
     this.metric = pool.some(({ truth }) => truth) ? "log-likelihood" : "accuracy";
   }
 
   tokens(item: number): number {
     const { tokens, truth = [] } = this.at(item);
     return tokens.length + Math.max(0, truth.length - 1);
+  }
+
+  task(item: number): number {
+    return this.at(item).task ?? 0;
+  }
+
+  cluster(item: number): number {
+    return this.clusters[item] as number;
   }
 
   label(item: number): number | undefined {
@@ -194,7 +212,7 @@ export class EngineScorer implements Scorer {
   }
 
   private liveHeads(means: ColumnMeans): HeadIndex[] {
-    const limit = columnLimit(this.strength.threshold, means.keys);
+    const limit = limitOf(this.strength.threshold, means.keys);
     return this.eligible.filter((head) => {
       const at = head * means.keys;
       return sinksAt(means.columnMeans.subarray(at, at + means.keys), limit).positions.length > 0;

@@ -1,22 +1,21 @@
 import { createHash } from "node:crypto";
 import type { SearchRecord } from "../../core/search/events.js";
-import { toHead } from "../../core/search/scorer.js";
-import { type SearchOptions, type SearchResult, calibrate as search } from "../../core/search/search.js";
-import { PUBLISHED_SEARCH_SAMPLES } from "../../core/tasks/index.js";
-import type { Evidence, Head, HeadSet } from "../../protocol/calibration.js";
+import type { GradientScorer } from "../../core/search/gradient.js";
+import { type SearchOptions, calibrate as search } from "../../core/search/search.js";
+import type { Head } from "../../protocol/calibration.js";
 import type { CalibrateParams, CalibrateResult } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
 import type { Call } from "../../protocol/rpc.js";
 import { version } from "../../protocol/version.js";
-import { loadTask } from "../../store/data.js";
 import { Journal, readJournal } from "../../store/journal.js";
 import type { Engine, Handler } from "../engine.js";
 import type { Turn } from "../queue.js";
 import type { Model } from "../run/model.js";
 import { ProgressThrottle } from "../run/progress.js";
-import { EngineScorer, type ScorerItem, scorerNeeds } from "./scorer.js";
-import { contentFreeItems, taskItems } from "./task-items.js";
-import { workspaceItems } from "./workspace-items.js";
+import { withGradients } from "./gradient.js";
+import { headSetOf } from "./head-set.js";
+import { EngineScorer, scorerNeeds } from "./scorer.js";
+import { type Subject, subjectOf } from "./subject.js";
 
 /** ZeroTuning strengths that compete for a place among the rivals. */
 const ZERO_TUNING = [0.6, 1.5] as const;
@@ -24,46 +23,6 @@ const ZERO_TUNING = [0.6, 1.5] as const;
 export const calibrate: Handler<"calibrate"> = async (engine, params, call) => {
   return await engine.queue.run("calibrate", "background", call.signal, async (turn) => await run(engine, params, call, turn));
 };
-
-/** What a search is about, ready to evaluate. */
-interface Subject {
-  /** For people and evidence: the tasks, or the folder. */
-  name: string;
-  versions: Record<string, number>;
-  items: ScorerItem[];
-  /** Behind the items in the pool. */
-  contentFree: ScorerItem[];
-  skipped: number;
-  publishedSamples: number;
-  scoring: string;
-}
-
-async function subjectOf(model: Model, params: CalibrateParams, turn: Turn): Promise<Subject> {
-  if ((params.tasks === undefined) === (params.workspace === undefined))
-    throw new ActError("usage", "Say what to calibrate for: tasks, or a workspace folder.");
-  if (params.workspace !== undefined) return await workspaceItems(model, params.workspace, params.seed, turn);
-  const subject: Subject = {
-    name: (params.tasks ?? []).join("+"),
-    versions: {},
-    items: [],
-    contentFree: [],
-    skipped: 0,
-    publishedSamples: 0,
-    scoring: "logits of the answers' tokens",
-  };
-  for (const name of params.tasks ?? []) {
-    const reading = loadTask(name, { ...(params.data === undefined ? {} : { data: params.data }), signal: turn.signal });
-    const { task, train } = await turn.during(reading);
-    const { items, skipped } = await taskItems(model, task, train, turn);
-    subject.items.push(...items);
-    subject.skipped += skipped;
-    subject.versions[task.name] = task.version;
-    subject.publishedSamples += Math.min(train.length, task.searchSamples ?? PUBLISHED_SEARCH_SAMPLES);
-    // Content-free inputs belong to one prompt; tasks together have no common one.
-    if (params.tasks?.length === 1) subject.contentFree = contentFreeItems(model, task);
-  }
-  return subject;
-}
 
 async function run(engine: Engine, params: CalibrateParams, call: Call<"calibrate">, turn: Turn): Promise<CalibrateResult> {
   const { model } = engine;
@@ -82,6 +41,7 @@ async function run(engine: Engine, params: CalibrateParams, call: Call<"calibrat
     const throttle = new ProgressThrottle((progress) => call.progress(progress));
     const options: SearchOptions = {
       seed: params.seed,
+      ...(subject.tasks.length > 0 ? { tasks: subject.tasks } : {}),
       ...(params.exhaustive ? { exhaustive: true } : {}),
       ...(params.samples === undefined ? {} : { samples: params.samples }),
       ...(params.confirm === undefined ? {} : { confirm: params.confirm }),
@@ -92,9 +52,8 @@ async function run(engine: Engine, params: CalibrateParams, call: Call<"calibrat
       zeroTuning: params.method === "act" ? ZERO_TUNING : [],
       publishedSamples: subject.publishedSamples,
     };
-    const result = await model.withSegments(scorerNeeds(pool), async (context) => {
-      const scorer = new EngineScorer(model, context, pool, subject.items.length, strength, eligible, turn);
-      const events = search(scorer, options, known, call.signal);
+    const work = async (scorer: EngineScorer, gradients: GradientScorer | null) => {
+      const events = search(scorer, gradients, options, known, call.signal);
       for (;;) {
         const step = await events.next();
         if (step.done) return step.value;
@@ -104,6 +63,12 @@ async function run(engine: Engine, params: CalibrateParams, call: Call<"calibrat
         else if (event.type === "progress") throttle.add(event.progress);
         else await turn.rest();
       }
+    };
+    const byGradients = params.search !== "race" && !params.exhaustive && params.method === "act";
+    const result = await model.withSegments(scorerNeeds(pool), async (context) => {
+      const scorer = new EngineScorer(model, context, pool, subject.items.length, strength, eligible, turn);
+      if (!byGradients) return await work(scorer, null);
+      return await withGradients(model, subject.items, strength, eligible, turn, (gradients) => work(scorer, gradients));
     });
     throttle.flush();
     const headSet = headSetOf(model, params, subject, result);
@@ -148,6 +113,8 @@ function headerOf(engine: Engine, params: CalibrateParams, subject: Subject) {
       patchSet: engine.model.native.backend.patchSet,
       backend: info.backend,
       method: params.method,
+      search: params.search ?? null,
+      shots: params.shots ?? 0,
       beta: params.beta,
       threshold: params.threshold,
       statistics: params.statistics,
@@ -177,66 +144,4 @@ async function mergedRecords({ merge = [] }: CalibrateParams, model: Model): Pro
     records.push(...own);
   }
   return records;
-}
-
-function headSetOf(model: Model, params: CalibrateParams, subject: Subject, result: SearchResult | null): HeadSet {
-  const { info } = model;
-  const heads = (result?.heads ?? []).map((head) => toHead(head, info.heads));
-  return {
-    schema: 2,
-    use: params.workspace === undefined ? "task" : "completions",
-    name: `${info.name} / ${subject.name}`,
-    method: params.method,
-    beta: params.beta,
-    threshold: params.threshold,
-    statistics: params.statistics,
-    model: { name: info.name, sha256: info.sha256, architecture: info.architecture, layers: info.layers, heads: info.heads },
-    heads,
-    on: result?.helps ?? false,
-    ...(result ? { evidence: evidenceOf(params, subject, result) } : {}),
-  };
-}
-
-function evidenceOf(params: CalibrateParams, subject: Subject, { confirmed, sizes, spent, rivals, ...result }: SearchResult): Evidence {
-  // Where nothing was confirmed there is no difference to report, and none is claimed.
-  const none = rivals[0]?.baseline ?? 0;
-  const { baseline, calibrated, difference, interval, p } = confirmed ?? {
-    baseline: none,
-    calibrated: none,
-    difference: 0,
-    interval: [0, 0] as [number, number],
-    p: 1,
-  };
-  return {
-    task: subject.name,
-    seed: params.seed,
-    chosenOn: sizes.choose,
-    validatedOn: sizes.validate,
-    confirmedOn: sizes.confirm,
-    baseline,
-    calibrated,
-    difference,
-    interval,
-    p,
-    forwardPasses: spent.forwardPasses,
-    tokenLayers: spent.tokenLayers,
-    exhaustiveTokenLayers: result.exhaustiveTokenLayers,
-    seconds: Math.round(spent.seconds * 10) / 10,
-    rule: result.rule,
-    verdict: result.verdict,
-    search: params.exhaustive ? "exhaustive" : "fast",
-    metric: params.workspace === undefined ? "accuracy" : "log-likelihood",
-    // The published form counts the greedy token's text and is 0 for tokenizers that write " A"; a search needs a score that moves.
-    scoring: subject.scoring,
-    skipped: subject.skipped,
-    validated: result.validated,
-    rivals: rivals.map(({ name, heads, calibrated: accuracy, difference: d, interval: i, p: own }) => ({
-      name,
-      heads,
-      accuracy,
-      difference: d,
-      interval: i,
-      p: own,
-    })),
-  };
 }

@@ -1,4 +1,4 @@
-import { CONTENT_FREE, contentFreePrompt, letter, prompt } from "../../core/tasks/prompts.js";
+import { CONTENT_FREE, contentFreePrompt, letter, prompt, sameText } from "../../core/tasks/prompts.js";
 import type { Item, Task } from "../../core/tasks/task.js";
 import { ActError } from "../../protocol/errors.js";
 import type { Turn } from "../queue.js";
@@ -32,18 +32,24 @@ export function labelTokens(model: Model, task: Task, choices?: number): number[
 }
 
 /** @throws ActError `data` when no prompt fits */
-export async function taskItems(model: Model, task: Task, items: readonly Item[], turn: Pick<Turn, "rest">): Promise<TaskItems> {
+export async function taskItems(
+  model: Model,
+  task: Task,
+  items: readonly Item[],
+  turn: Pick<Turn, "rest">,
+  shots: readonly Item[] = [],
+): Promise<TaskItems> {
   const result: TaskItems = { items: [], skipped: 0 };
   const most = Math.min(model.info.ubatch, model.info.contextSize);
   const labels = new Map<number | undefined, number[]>();
   for (const item of items) {
     await turn.rest();
-    const tokens = model.encode(prompt(task, item, []));
+    const tokens = model.encode(prompt(task, item, shots));
     const count = item.choices?.length;
     const answers = labels.get(count) ?? labelTokens(model, task, count);
     labels.set(count, answers);
     if (tokens.length > most) result.skipped++;
-    else result.items.push({ tokens, answers, label: item.label });
+    else result.items.push({ tokens, answers, label: item.label, text: sameText(item) });
   }
   if (items.length > 0 && result.items.length === 0)
     throw new ActError("context-overflow", `No prompt of ${task.name} fits this model's context: one segment holds ${most} tokens.`);

@@ -28,6 +28,7 @@ export async function workspaceItems(model: Model, folder: string, seed: number,
   return {
     // Not the whole path: head sets are passed on.
     name: `the files of ${path.basename(path.resolve(folder))}`,
+    tasks: [],
     versions: {},
     items,
     contentFree: [],

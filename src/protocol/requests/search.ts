@@ -4,12 +4,18 @@ import { between, count, named, SeedSchema, tokenIds, whole } from "./fields.js"
 
 export const SamplesSchema = whole(8);
 
+export const SearchMethodSchema = v.picklist(["gradient", "race"]);
+
 export const CalibrateSchema = v.object({
   tasks: v.optional(v.pipe(v.array(v.string()), v.minLength(1, "must name a task"))),
   /** Folder whose tracked source files make fill-in-the-middle items. */
   workspace: v.optional(v.string()),
   data: v.optional(v.string()),
   method: MethodSchema,
+  /** How the set is found; default: by gradients where the model has them. */
+  search: v.optional(SearchMethodSchema),
+  /** Examples in front of every prompt of a task. */
+  shots: v.optional(whole(0)),
   beta: v.pipe(v.number(), v.finite(), v.minValue(0, "must be at least 0")),
   threshold: ThresholdSchema,
   statistics: StatisticsSchema,

@@ -1,10 +1,10 @@
 /** Every head alone: a race over prompts in which the weaker heads drop out, with what is known of each for candidates and for the eyes. */
-import type { HeadScore } from "../../protocol/engine.js";
-import { baselinePanel, headShifts, marginSpread, predicted } from "./additive.js";
-import type { SearchEvent } from "./events.js";
-import type { Memory } from "./facts.js";
-import { type Grades, gain } from "./grades.js";
-import { type HeadIndex, type Job, toHead } from "./scorer.js";
+import type { HeadScore } from "../../../protocol/engine.js";
+import type { SearchEvent } from "../events.js";
+import type { Memory } from "../facts.js";
+import { type Grades, gain } from "../grades.js";
+import { type HeadIndex, type Job, toHead } from "../scorer.js";
+import { baselinePanel, headShifts, predicted } from "./additive.js";
 
 /** One leg of the race: how many prompts, and which share of the heads is still in it. */
 export interface Rung {
@@ -34,7 +34,7 @@ export function rankHeads(
   for (const [name, grade] of Object.entries(grades)) {
     // Whole answers flip too rarely on a few prompts to rank by.
     if (name === "accuracy") continue;
-    const summaries = heads.map((head) => [head, gain(memory, grade, items, [head])] as const);
+    const summaries = heads.map((head) => [head, gain(memory, grade, items, { heads: [head] })] as const);
     const scale = Math.sqrt(summaries.reduce((sum, [, { mean }]) => sum + mean ** 2, 0) / Math.max(1, summaries.length));
     raise(
       new Map(summaries.map(([head, { mean, standardError }]) => [head, mean + (Number.isFinite(standardError) ? standardError : 0)])),
@@ -44,10 +44,9 @@ export function rankHeads(
   const panel = baselinePanel(memory, all);
   if (panel.labels.length > 0) {
     // The same question put to all baselines, with each head's mean shift: far less noisy than the few prompts themselves.
-    const shifts = headShifts(memory, heads, items);
-    const width = marginSpread(all.map((item) => memory.baselineOf(item))) / 5;
-    const without = predicted(panel, [], width);
-    const gains = new Map(heads.map((head) => [head, predicted(panel, shifts.get(head) ?? [], width) - without]));
+    const shifts = headShifts(memory, panel, heads, items);
+    const without = predicted(panel, [], 1 / 5);
+    const gains = new Map(heads.map((head) => [head, predicted(panel, shifts.get(head) ?? [], 1 / 5) - without]));
     const scale = Math.sqrt([...gains.values()].reduce((sum, g) => sum + g ** 2, 0) / Math.max(1, gains.size));
     raise(gains, scale);
   }
@@ -88,7 +87,7 @@ export function headScore(
 ): HeadScore {
   const grade = grades.smooth ?? grades.likelihood ?? grades.margin;
   const [layer, index] = toHead(head, memory.scorer.heads);
-  const { mean, standardError, count } = grade ? gain(memory, grade, items, [head]) : { mean: 0, standardError: 0, count: 0 };
+  const { mean, standardError, count } = grade ? gain(memory, grade, items, { heads: [head] }) : { mean: 0, standardError: 0, count: 0 };
   const everLive = memory.alwaysLive || items.some((item) => memory.knows(item) && memory.liveOf(item).has(head));
   return {
     layer,

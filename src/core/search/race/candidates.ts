@@ -1,26 +1,22 @@
 /** Candidate sets from several scores: no single score is right for every task, so they meet on prompts they were not chosen on. */
-import { benjaminiHochberg } from "../numbers/paired.js";
-import { baselinePanel, greedySet, headShifts, marginSpread, meanShift } from "./additive.js";
-import type { SearchEvent } from "./events.js";
-import type { Memory } from "./facts.js";
-import { accuracy, type Grade, type Grades, gain } from "./grades.js";
-import type { HeadIndex } from "./scorer.js";
-import { sortedHeads } from "./scorer.js";
-
-export interface Candidate {
-  /** How it came about, for people. */
-  name: string;
-  heads: HeadIndex[];
-}
+import { benjaminiHochberg } from "../../numbers/paired.js";
+import type { Candidate } from "../confirm/arms.js";
+import { distinct } from "../confirm/arms.js";
+import type { SearchEvent } from "../events.js";
+import type { Memory } from "../facts.js";
+import { accuracy, type Grade, type Grades, gain } from "../grades.js";
+import type { HeadIndex } from "../scorer.js";
+import { sortedHeads } from "../scorer.js";
+import { baselinePanel, greedySet, headShifts, meanShift } from "./additive.js";
 
 /** Heads whose own accuracy rose: the published rule (greedy union). */
 export function publishedRule(memory: Memory, items: readonly number[]): Candidate {
-  const heads = memory.scorer.eligible.filter((head) => gain(memory, accuracy, items, [head]).mean > 0);
+  const heads = memory.scorer.eligible.filter((head) => gain(memory, accuracy, items, { heads: [head] }).mean > 0);
   return { name: "own accuracy rose (published rule)", heads };
 }
 
 function tOf(memory: Memory, grade: Grade, items: readonly number[], head: HeadIndex): number {
-  const { mean, standardError, count } = gain(memory, grade, items, [head]);
+  const { mean, standardError, count } = gain(memory, grade, items, { heads: [head] });
   if (count < 3 || !Number.isFinite(standardError)) return 0;
   // A floor under the error: a few equal values are no certainty.
   return standardError === 0 ? 0 : mean / standardError;
@@ -77,11 +73,10 @@ export function* candidateSets(
   }
   const panel = baselinePanel(memory, all);
   if (panel.labels.length > 0) {
-    const shifts = headShifts(memory, eligible, measured);
-    const spread = marginSpread(all.map((item) => memory.baselineOf(item)));
+    const shifts = headShifts(memory, panel, eligible, measured);
     for (const [width, label] of [
-      [spread / 10, "sharp"],
-      [spread / 4, "soft"],
+      [1 / 10, "sharp"],
+      [1 / 4, "soft"],
     ] as const) {
       for (const most of [10, 30, eligible.length])
         add(`additive fit, ${label}, at most ${most}`, yield* greedySet(panel, shifts, { width, most }));
@@ -90,13 +85,6 @@ export function* candidateSets(
   // Shifts that are too small to be seen one by one may still add up.
   add("all eligible heads", eligible);
   return distinct(candidates);
-}
-
-/** The same set is one candidate, whichever rules lead to it. */
-export function distinct(candidates: readonly Candidate[]): Candidate[] {
-  const byKey = new Map<string, Candidate>();
-  for (const candidate of candidates) if (!byKey.has(candidate.heads.join())) byKey.set(candidate.heads.join(), candidate);
-  return [...byKey.values()];
 }
 
 /**
@@ -112,12 +100,11 @@ export function* refined(
   moves: number,
 ): Generator<SearchEvent, Candidate | null> {
   const panel = baselinePanel(memory, all);
-  const { mean, count } = meanShift(memory, from.heads, measured);
+  const { mean, count } = meanShift(memory, panel, from.heads, measured);
   if (panel.labels.length === 0 || count === 0) return null;
-  const shifts = headShifts(memory, memory.scorer.eligible, all);
-  const spread = marginSpread(all.map((item) => memory.baselineOf(item)));
+  const shifts = headShifts(memory, panel, memory.scorer.eligible, all);
   const heads = yield* greedySet(panel, shifts, {
-    width: spread / 6,
+    width: 1 / 6,
     most: memory.scorer.eligible.length,
     from: { heads: from.heads, shift: mean },
     moves,

@@ -4,16 +4,28 @@
  * shifts, and sets can be tried on every baseline without evaluating anything. What this predicts is always checked by evaluation.
  */
 
-import type { SearchEvent } from "./events.js";
-import type { Memory } from "./facts.js";
-import type { HeadIndex, Outcome } from "./scorer.js";
+import type { SearchEvent } from "../events.js";
+import type { Memory } from "../facts.js";
+import { marginSpreads } from "../grades.js";
+import type { HeadIndex } from "../scorer.js";
 
-/** Scores of the answers of some items, without or with a set of heads, and which answer is right. */
+/**
+ * Scores of the answers of some items, without heads, and which answer is right. Each task's answers have slots of their own in a shift, and are
+ * in units of the spread of that task's margins.
+ */
 export interface Panel {
   answers: Float64Array[];
   labels: number[];
+  /** First slot of the item's task. */
+  starts: number[];
+  /** Slots of all tasks together. */
+  slots: number;
+  /** First slot of the item's answers. */
+  start(item: number): number;
+  spread(item: number): number;
 }
 
+/** By slot. */
 export type Shifts = ReadonlyMap<HeadIndex, Float64Array>;
 
 /** `values` minus their mean: a common summand changes no answer. */
@@ -24,46 +36,58 @@ function centred(values: ArrayLike<number>): Float64Array {
 
 /** Baseline scores of the items that have answers. */
 export function baselinePanel(memory: Memory, items: readonly number[]): Panel {
-  const panel: Panel = { answers: [], labels: [] };
-  for (const item of items) {
-    const { answers } = memory.baselineOf(item);
-    const label = memory.scorer.label(item);
-    if (!answers || label === undefined) continue;
-    panel.answers.push(Float64Array.from(answers));
-    panel.labels.push(label);
+  const { scorer } = memory;
+  const widths: number[] = [];
+  const own = items.filter((item) => memory.baselineOf(item).answers && scorer.label(item) !== undefined);
+  for (const item of own) {
+    const task = scorer.task(item);
+    widths[task] = Math.max(widths[task] ?? 0, memory.baselineOf(item).answers?.length ?? 0);
   }
-  return panel;
+  const firsts = Array.from(widths, (_, task) => Array.from(widths.slice(0, task), (width = 0) => width).reduce((a, b) => a + b, 0));
+  const spread = marginSpreads(memory, own);
+  const start = (item: number) => firsts[scorer.task(item)] ?? 0;
+  return {
+    answers: own.map((item) => Float64Array.from(memory.baselineOf(item).answers ?? [], (value) => value / spread(item))),
+    labels: own.map((item) => scorer.label(item) as number),
+    starts: own.map(start),
+    slots: Array.from(widths, (width = 0) => width).reduce((a, b) => a + b, 0),
+    start,
+    spread,
+  };
 }
 
-/** Mean change of the answers' scores, over the items where it is known, by answer. */
+/** Mean change of the answers' scores, over the items where it is known, by slot. */
 export function meanShift(
   memory: Memory,
+  panel: Panel,
   heads: readonly HeadIndex[],
   items: readonly number[],
 ): { mean: Float64Array; spread: Float64Array; count: number } {
-  const rows: Float64Array[] = [];
+  const values: number[][] = Array.from({ length: panel.slots }, () => []);
+  let count = 0;
   for (const item of items) {
     const after = memory.outcomeOf(item, heads)?.answers;
     const before = memory.baselineOf(item).answers;
-    if (after && before) rows.push(centred(after.map((value, i) => value - (before[i] as number))));
+    if (!after || !before) continue;
+    count++;
+    const change = centred(after.map((value, i) => (value - (before[i] as number)) / panel.spread(item)));
+    change.forEach((value, i) => {
+      values[panel.start(item) + i]?.push(value);
+    });
   }
-  const width = rows.reduce((most, row) => Math.max(most, row.length), 0);
-  const mean = new Float64Array(width);
-  const spread = new Float64Array(width);
-  for (let a = 0; a < width; a++) {
-    const values = rows.filter((row) => a < row.length).map((row) => row[a] as number);
-    const m = values.reduce((sum, value) => sum + value, 0) / values.length;
-    mean[a] = m;
-    spread[a] = values.length < 2 ? Math.abs(m) : Math.sqrt(values.reduce((sum, value) => sum + (value - m) ** 2, 0) / (values.length - 1));
-  }
-  return { mean, spread, count: rows.length };
+  const mean = Float64Array.from(values, (own) => (own.length === 0 ? 0 : own.reduce((a, b) => a + b, 0) / own.length));
+  const spread = Float64Array.from(values, (own, slot) => {
+    const m = mean[slot] as number;
+    return own.length < 2 ? Math.abs(m) : Math.sqrt(own.reduce((sum, value) => sum + (value - m) ** 2, 0) / (own.length - 1));
+  });
+  return { mean, spread, count };
 }
 
 /** Shift of every head, shrunk towards nothing by how uncertain it is, so that noise does not add up over many heads. */
-export function headShifts(memory: Memory, heads: readonly HeadIndex[], items: readonly number[]): Shifts {
+export function headShifts(memory: Memory, panel: Panel, heads: readonly HeadIndex[], items: readonly number[]): Shifts {
   const shifts = new Map<HeadIndex, Float64Array>();
   for (const head of heads) {
-    const { mean, spread, count } = meanShift(memory, [head], items);
+    const { mean, spread, count } = meanShift(memory, panel, [head], items);
     if (count === 0) continue;
     const noise = spread.reduce((sum, s) => sum + s ** 2, 0) / count;
     const size = mean.reduce((sum, m) => sum + m ** 2, 0);
@@ -83,10 +107,11 @@ export function predicted(panel: Panel, shift: ArrayLike<number>, width: number)
   for (let i = 0; i < panel.answers.length; i++) {
     const answers = panel.answers[i] as Float64Array;
     const label = panel.labels[i] as number;
+    const start = panel.starts[i] as number;
     let best = Number.NEGATIVE_INFINITY;
     let right = 0;
     for (let a = 0; a < answers.length; a++) {
-      const value = (answers[a] as number) + (shift[a] ?? 0);
+      const value = (answers[a] as number) + (shift[start + a] ?? 0);
       if (a === label) right = value;
       else if (value > best) best = value;
     }
@@ -138,12 +163,4 @@ export function* greedySet(panel: Panel, shifts: Shifts, options: GreedyOptions)
     yield { type: "pause" };
   }
   return [...set].sort((a, b) => a - b);
-}
-
-/** Spread of the margins of some outcomes: the scale on which smoothing widths are meant. */
-export function marginSpread(outcomes: readonly Outcome[]): number {
-  const n = outcomes.length;
-  if (n < 2) return 1;
-  const mean = outcomes.reduce((sum, { margin }) => sum + margin, 0) / n;
-  return Math.sqrt(outcomes.reduce((sum, { margin }) => sum + (margin - mean) ** 2, 0) / (n - 1)) || 1;
 }
