@@ -20,7 +20,8 @@ class  llm_graph_result;
 
 struct llama_act_gradient;
 
-void llama_act_gradient_set(llama_context * ctx, bool on);
+// path: the model's file, where weights that the loaded model keeps in another form are read.
+void llama_act_gradient_set(llama_context * ctx, bool on, const std::string & path);
 
 // The call site behind llama_model::build_graph.
 void llama_act_gradient_build(llama_act_gradient & gradient, const llm_graph_result & result);

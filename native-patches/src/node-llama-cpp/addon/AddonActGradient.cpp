@@ -7,6 +7,7 @@
 
 #include "AddonActOp.h"
 #include "AddonContext.h"
+#include "AddonModel.h"
 #include "llama-act-gradient.h"
 
 namespace {
@@ -66,7 +67,7 @@ class BackwardWorker : public Napi::AsyncWorker {
 Napi::Value setGradient(const Napi::CallbackInfo& info) {
     AddonContext* context = unwrap(info);
     return AddonActOp::guarded(info.Env(), [&]() -> Napi::Value {
-        llama_act_gradient_set(context->ctx, info[0].As<Napi::Boolean>().Value());
+        llama_act_gradient_set(context->ctx, info[0].As<Napi::Boolean>().Value(), context->model->modelPath);
         return info.Env().Undefined();
     });
 }
