@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { argumentsObject, ToolCallStream } from "./tool-calls.js";
 
-const known = ["read_file", "add"];
+const known = [{ name: "read_file", parameters: { type: "object", properties: { path: { type: "string" } } } }, { name: "add" }];
 
 /** What is shown and which calls are found, whatever pieces the answer comes in. */
 function read(answer: string, pieces: readonly string[] = [answer]) {
@@ -27,6 +27,18 @@ const FORMS: [what: string, answer: string, text: string, calls: unknown[]][] = 
     "<tool_call>\n<function=read_file>\n<parameter=path>\na.txt\n</parameter>\n</function>\n</tool_call>",
     "",
     [["read_file", { path: "a.txt" }]],
+  ],
+  [
+    "Qwen3-Coder, a text that looks like JSON",
+    '<tool_call>\n<function=read_file>\n<parameter=path>\n{"a": 1}\n</parameter>\n</function>\n</tool_call>',
+    "",
+    [["read_file", { path: '{"a": 1}' }]],
+  ],
+  [
+    "Gemma 4",
+    '<|tool_call>call:add{a:{b:<|"|>say "hi", x:1<|"|>,c:[1,true]}}<tool_call|><|tool_call>call:add{a:1}<tool_call|>',
+    "",
+    [add({ b: 'say "hi", x:1', c: [1, true] }), add(1)],
   ],
   ["GLM", "<tool_call>add\n<arg_key>a</arg_key>\n<arg_value>1</arg_value>\n</tool_call>", "", [add(1)]],
   ["Mistral's list", '[TOOL_CALLS] [{"name":"add","arguments":"{\\"a\\":2}","id":"abcdefghi"}]', "", [add(2)]],

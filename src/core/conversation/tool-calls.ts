@@ -1,3 +1,4 @@
+import type { ToolDefinition } from "../../protocol/engine.js";
 import { overlap } from "./text-stream.js";
 
 /** A tool call that a model wrote, with the id its result will be matched by. */
@@ -7,7 +8,12 @@ export interface ToolCall {
   arguments: unknown;
 }
 
-type Call = Omit<ToolCall, "id">;
+interface Call extends Omit<ToolCall, "id"> {
+  /** The form writes values without quotes: what is JSON in them is for the tool's schema to say. */
+  plain?: boolean;
+}
+
+type Tool = Pick<ToolDefinition, "name" | "parameters">;
 
 /** A way in which chat templates teach models to call tools: what opens a call, what closes it (null: the end of the answer), how it is read. */
 interface Form {
@@ -16,10 +22,15 @@ interface Form {
   read(body: string): Call[];
 }
 
+/** How Gemma 4 quotes. */
+const QUOTE = '<|"|>';
+
 /** Every form that is understood; a longer opening before one that begins like it. */
 const FORMS: readonly Form[] = [
   // Hermes, Qwen, SmolLM (JSON); Qwen3-Coder (function and parameter tags); GLM (name, then keys and values).
   { open: "<tool_call>", close: "</tool_call>", read: (body) => firstOf(body, readJson, readFunctionTags, readKeyTags) },
+  // Gemma 4.
+  { open: "<|tool_call>", close: "<tool_call|>", read: readGemma },
   // Granite, Phi-4.
   { open: "<|tool_call|>", close: "<|/tool_call|>", read: readJson },
   // Llama 3 and functionary.
@@ -52,6 +63,7 @@ export const CALL_TEXTS: readonly string[] = [
   "</arg_key>",
   "<arg_value>",
   "</arg_value>",
+  QUOTE,
 ];
 
 /** First keys of a call in an answer of nothing but JSON (Llama 3). */
@@ -77,7 +89,7 @@ export class ToolCallStream {
 
   /** @param newId an id that no call had before */
   constructor(
-    private readonly known: readonly string[],
+    private readonly known: readonly Tool[],
     private readonly newId: () => string = randomId,
   ) {}
 
@@ -147,10 +159,22 @@ export class ToolCallStream {
   }
 
   private take(found: Call[]): boolean {
-    if (found.length === 0 || !found.every(({ name }) => this.known.includes(name))) return false;
-    for (const call of found) this.calls.push({ id: this.newId(), ...call });
+    const calls = found.map(({ name, arguments: given, plain }) => {
+      const tool = this.known.find((one) => one.name === name);
+      return tool && { name, arguments: plain ? typed(given as Record<string, string>, tool) : given };
+    });
+    if (calls.length === 0 || calls.includes(undefined)) return false;
+    for (const call of calls) if (call) this.calls.push({ id: this.newId(), ...call });
     return true;
   }
+}
+
+/** Values that were written without quotes, as the tool's schema has them: JSON unless it says that it is a text. */
+function typed(values: Record<string, string>, { parameters }: Tool): Record<string, unknown> {
+  const properties = (parameters as { properties?: Record<string, { type?: unknown } | undefined> } | undefined)?.properties;
+  return Object.fromEntries(
+    Object.entries(values).map(([key, value]) => [key, properties?.[key]?.type === "string" ? value : (parse(value) ?? value)]),
+  );
 }
 
 /** Arguments as an object, which is what templates and VS Code take: JSON in a text is read, anything else is put under `value`. */
@@ -238,10 +262,11 @@ function readNameThenArguments(body: string): Call[] {
   return calls.every((one) => one.length > 0) ? calls.flat() : [];
 }
 
-/** `<function=name><parameter=key>value</parameter></function>`. A value that is JSON is taken as such. */
+/** `<function=name><parameter=key>value</parameter></function>`. */
 function readFunctionTags(body: string): Call[] {
   return Array.from(body.matchAll(/<function=([^>\s]+)>([\s\S]*?)(?:<\/function>|$)/g), ([, name = "", inner = ""]) => ({
     name,
+    plain: true,
     arguments: pairs(inner, /<parameter=([^>\s]+)>([\s\S]*?)<\/parameter>/g),
   }));
 }
@@ -250,16 +275,21 @@ function readFunctionTags(body: string): Call[] {
 function readKeyTags(body: string): Call[] {
   const name = /^\s*([\w.-]+)/.exec(body)?.[1];
   if (name === undefined) return [];
-  return [{ name, arguments: pairs(body, /<arg_key>([\s\S]*?)<\/arg_key>\s*<arg_value>([\s\S]*?)<\/arg_value>/g) }];
+  return [{ name, plain: true, arguments: pairs(body, /<arg_key>([\s\S]*?)<\/arg_key>\s*<arg_value>([\s\S]*?)<\/arg_value>/g) }];
 }
 
-function pairs(text: string, pattern: RegExp): Record<string, unknown> {
-  return Object.fromEntries(
-    Array.from(text.matchAll(pattern), ([, key = "", raw = ""]) => {
-      const value = raw.replace(/^\n|\n$/g, "");
-      return [key.trim(), parse(value) ?? value];
-    }),
-  );
+function pairs(text: string, pattern: RegExp): Record<string, string> {
+  return Object.fromEntries(Array.from(text.matchAll(pattern), ([, key = "", raw = ""]) => [key.trim(), raw.replace(/^\n|\n$/g, "")]));
+}
+
+/** `call:name{key:<|"|>text<|"|>,other:1}`: JSON but for the quotes, which names of fields do not have. */
+function readGemma(body: string): Call[] {
+  const [, name, inner] = /^\s*call:([^\s{]+)(\{[\s\S]*\})\s*$/.exec(body) ?? [];
+  if (name === undefined || inner === undefined) return [];
+  const parts = inner.split(QUOTE);
+  const json = parts.map((part, i) => (i % 2 ? JSON.stringify(part) : part.replace(/([{,]\s*)([\w.$-]+)\s*:/g, '$1"$2":')));
+  const given = parse(json.join(""));
+  return given === undefined ? [] : [{ name, arguments: argumentsObject(given) }];
 }
 
 function readDeepSeek(body: string): Call[] {

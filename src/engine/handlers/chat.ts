@@ -33,7 +33,7 @@ export const chat: Handler<"chat"> = async (engine, params, call) => {
     if (tools.length === 0)
       return { ...(await generate(engine, turn, { ...generation, onText: shown })), toolCalls: [], dropped: fitted.dropped };
 
-    const stream = new ToolCallStream(tools.map((tool) => tool.name));
+    const stream = new ToolCallStream(tools);
     let text = "";
     const take = (released: string) => {
       text += released;

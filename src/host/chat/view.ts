@@ -15,6 +15,8 @@ import { remove, rename, showHistory } from "./history.js";
 import { Suggestions } from "./suggest.js";
 
 const PUSH_MS = 50;
+/** Of the time, at most a tenth goes into snapshots: those of long conversations come less often. */
+const PUSH_SHARE = 10;
 
 /** The chat panel. The host holds the conversations; the view draws snapshots of them. */
 export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
@@ -25,6 +27,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
   private view: vscode.WebviewView | null = null;
   private connection: (Connection<ChatToView> & vscode.Disposable) | null = null;
   private pushing: NodeJS.Timeout | null = null;
+  private pushMs = PUSH_MS;
   private readonly listening: vscode.Disposable;
 
   constructor(
@@ -239,13 +242,14 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
 
   /** Pushes a snapshot soon: many changes, few messages. */
   private push(): void {
-    this.pushing ??= setTimeout(() => this.pushNow(), PUSH_MS);
+    this.pushing ??= setTimeout(() => this.pushNow(), this.pushMs);
   }
 
   private pushNow(): void {
     if (this.pushing) clearTimeout(this.pushing);
     this.pushing = null;
     if (!this.connection || !this.view?.visible) return;
+    const began = performance.now();
     const { engine, sets } = this.services;
     const { status } = engine;
     const { current, list, problem } = this.conversations;
@@ -260,5 +264,6 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
       count: this.draft.count,
       change: this.changes.shown,
     });
+    this.pushMs = Math.max(PUSH_MS, PUSH_SHARE * (performance.now() - began));
   }
 }
