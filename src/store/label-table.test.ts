@@ -65,6 +65,20 @@ test("JSON Lines: the row's own text stays, two keys are added", async () => {
   ]);
 });
 
+test("a long table and a line of many megabytes do not keep the process from answering", async () => {
+  const row = (i: number) => `${i},"a text with ""quotes"", number ${i}"`;
+  const many = Array.from({ length: 20_000 }, (_, i) => row(i)).join("\n");
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 5);
+  const table = await tableOf("long.csv", `id,text\n${many}\n1,"${"x ".repeat(1_000_000)}"\n`);
+  clearInterval(timer);
+  assert.equal(table.rows.length, 20_001);
+  assert.ok(ticks > 5, `${ticks} ticks`);
+  const lines = table.render(table.rows.map(() => ({ label: "a", probability: 1 }))).split("\n");
+  assert.equal(lines[20_000], `${row(19_999)},a,1.0000`);
+  assert.ok(lines[20_001]?.endsWith('",a,1.0000'));
+});
+
 test("UTF-16 is read, and written as UTF-8 with a mark", async () => {
   const table = await tableOf("e.csv", Buffer.from("\ufefftext\ngrün\n", "utf16le"));
   assert.equal(table.rows[0]?.fields.text, "grün");

@@ -1,11 +1,13 @@
 // A table of rows to label: CSV, TSV or JSON Lines. What is written back differs from what was read in the new cells alone.
 import fs from "node:fs/promises";
-import { CsvError, parse } from "csv-parse/sync";
+import { Readable } from "node:stream";
+import { setImmediate } from "node:timers/promises";
+import { CsvError, parse } from "csv-parse";
 import { ActError } from "../protocol/errors.js";
 import { readTextFile, UnreadableFile } from "./text-file.js";
 
 /** Longest table that is read, in bytes. */
-const MOST_BYTES = 512 * 2 ** 20;
+const MOST_BYTES = 128 * 2 ** 20;
 /** The column of labels: filled cells are labelled rows, empty ones are to be labelled. */
 const LABEL = "label";
 
@@ -40,7 +42,7 @@ export async function readTable(file: string): Promise<Table> {
     throw new ActError("data", `The rows in ${file} cannot be read: ${error.message}.`, { cause: error });
   });
   const marked = await hasByteOrderMark(file);
-  const table = format === "jsonl" ? jsonTable(text, file) : csvTable(text, file, format);
+  const table = await (format === "jsonl" ? jsonTable(text, file) : csvTable(text, file, format));
   return { ...table, render: (cells) => (marked ? "\ufeff" : "") + table.render(cells) };
 }
 
@@ -54,11 +56,31 @@ async function hasByteOrderMark(file: string): Promise<boolean> {
   }
 }
 
-function csvTable(text: string, file: string, format: "csv" | "tsv"): Table {
+interface CsvRecord {
+  record: string[];
+  /** As it stands in the file, with some of the line ends around it. */
+  raw: string;
+  info: { lines: number };
+}
+
+/** Characters that are parsed at once: a parser of a long text must not keep its process from answering. */
+const PIECE = 1 << 18;
+
+async function* pieces(text: string): AsyncGenerator<string> {
+  for (let at = 0; at < text.length; at += PIECE) {
+    await setImmediate();
+    yield text.slice(at, at + PIECE);
+  }
+}
+
+async function csvTable(text: string, file: string, format: "csv" | "tsv"): Promise<Table> {
   const delimiter = format === "tsv" ? "\t" : delimiterOf(text);
-  let records: { record: string[]; raw: string; info: { lines: number } }[];
+  const records: CsvRecord[] = [];
   try {
-    records = parse(text, { delimiter, raw: true, info: true, skip_empty_lines: true }) as unknown as typeof records;
+    const parser = parse({ delimiter, raw: true, info: true, skip_empty_lines: true });
+    const source = Readable.from(pieces(text), { objectMode: true });
+    source.pipe(parser);
+    for await (const record of parser) records.push(record as CsvRecord);
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
     const said = error.message.replace(/ (on|at) line \d+$/, "");
@@ -108,25 +130,37 @@ function delimiterOf(text: string): string {
 
 /** The cells of one record as they stand in the file, quotes and all. */
 function rawCells(raw: string, delimiter: string): string[] {
-  const cells = [""];
-  let quoted = false;
-  for (const character of raw) {
-    if (character === '"') quoted = !quoted;
-    if (character === delimiter && !quoted) cells.push("");
-    else cells[cells.length - 1] += character;
+  const cells: string[] = [];
+  let start = 0;
+  for (;;) {
+    // A quoted cell ends at a quote that no second one follows.
+    let end = start;
+    if (raw[start] === '"')
+      do end = raw.indexOf('"', end + 1) + 1;
+      while (raw[end] === '"');
+    end = raw.indexOf(delimiter, end);
+    if (end < 0) return [...cells, raw.slice(start)];
+    cells.push(raw.slice(start, end));
+    start = end + 1;
   }
-  return cells;
 }
 
 function quoted(value: string, delimiter: string): string {
   return value.includes(delimiter) || /["\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
 }
 
-function jsonTable(text: string, file: string): Table {
+async function jsonTable(text: string, file: string): Promise<Table> {
   const lines = text.split("\n");
   while (lines.at(-1)?.trim() === "") lines.pop();
   if (lines.length === 0) throw new ActError("data", `${file} has no rows; expected one JSON object a line.`);
-  const objects = lines.map((line, i) => {
+  const objects: { where: string; value: Record<string, unknown> }[] = [];
+  let parsed = 0;
+  for (const [i, line] of lines.entries()) {
+    parsed += line.length;
+    if (parsed > PIECE) {
+      parsed = 0;
+      await setImmediate();
+    }
     const where = `${file}, line ${i + 1}`;
     let value: unknown;
     try {
@@ -135,8 +169,8 @@ function jsonTable(text: string, file: string): Table {
       throw new ActError("data", `${where} is no JSON: ${(error as Error).message}`, { cause: error });
     }
     if (typeof value !== "object" || value === null || Array.isArray(value)) throw new ActError("data", `${where} is no JSON object.`);
-    return { where, value: value as Record<string, unknown> };
-  });
+    objects.push({ where, value: value as Record<string, unknown> });
+  }
   const texts = (value: Record<string, unknown>) =>
     Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === "string");
   return {

@@ -1,6 +1,6 @@
-// Labelling and rivals on the real model: files in, files out, a run that is cut off and goes on.
+// Labelling, rivals and answers that are generated and checked, on the real model: files in, files out, a run that is cut off and goes on.
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
@@ -163,4 +163,55 @@ test("rivals of an evaluation: fitted on training rows, the same after a run tha
   const plain = await client.request("evaluate", { tasks: [at("task.json")], shots: 0, seeds: 1, calibration: HEADS, resume: false });
   assert.equal(plain.tasks[0]?.baseline, films?.baseline);
   assert.match(await readFile(at("run/report.md"), "utf8"), /linear probe/);
+});
+
+test("answers are generated and checked: by rules, and by running them", async () => {
+  const prompt = {
+    key: 7,
+    prompt: "Answer with the word yes and nothing else.",
+    instruction_id_list: ["punctuation:no_comma"],
+    kwargs: [{}],
+  };
+  const problem = {
+    id: "double/L0",
+    kind: "single",
+    prefix: "def double(x):\n    # twice x\n",
+    suffix: "    return y\n",
+    test: "def check(candidate):\n    assert candidate(2) in (2, 4)\n",
+    entry_point: "double",
+  };
+  for (const [name, row] of [
+    ["ifeval", prompt],
+    ["humaneval_infilling", problem],
+  ] as const) {
+    await mkdir(at(`data/${name}`), { recursive: true });
+    for (const split of ["train", "test"]) await writeFile(at(`data/${name}/${split}.jsonl`), `${JSON.stringify(row)}\n`);
+  }
+  const ask = (resume: boolean) =>
+    client.request("evaluate", {
+      tasks: ["ifeval", "humaneval_infilling"],
+      data: at("data"),
+      shots: 0,
+      seeds: 1,
+      calibration: HEADS,
+      out: at("generated"),
+      resume,
+    });
+  const { tasks } = await ask(false);
+  assert.deepEqual(
+    tasks.map(({ name, n, skipped }) => [name, n, skipped]),
+    [
+      ["ifeval", 1, 0],
+      ["humaneval_infilling", 1, 0],
+    ],
+  );
+  const records = (await readFile(at("generated/records.jsonl"), "utf8"))
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const answered = records.filter(({ type }) => type === "generated");
+  assert.equal(answered[0].off.followed.length, 1);
+  assert.equal(answered[0].off.right, !answered[0].off.text.includes(",") && answered[0].off.text.trim() !== "");
+  assert.equal(tasks[0]?.instructions?.baseline, answered[0].off.right ? 1 : 0);
+  assert.deepEqual((await ask(true)).tasks, tasks);
 });

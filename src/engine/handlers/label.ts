@@ -38,7 +38,12 @@ async function run({ model }: Engine, params: LabelParams, call: Call<"label">, 
   const file = `${params.out}.journal`;
   const { journal, records } = await Journal.open(
     file,
-    { kind: "label", model: { name: model.info.name, sha256: model.info.sha256 }, version, options: optionsOf(model, plan, set) },
+    {
+      kind: "label",
+      model: { name: model.info.name, sha256: model.info.sha256 },
+      version,
+      options: await optionsOf(model, plan, set, turn),
+    },
     { resume: params.resume },
   );
   const known = records as LabelRecord[];
@@ -197,8 +202,12 @@ function progressOf(call: Call<"label">, { examples, open }: LabelPlan) {
 }
 
 /** Everything the records depend on. The confidence is not: it only decides what is left blank. */
-function optionsOf(model: Model, { task, examples, open }: LabelPlan, set: Calibration | null) {
-  const hash = createHash("sha256").update(JSON.stringify([task.labelWords, examples, open]));
+async function optionsOf(model: Model, { task, examples, open }: LabelPlan, set: Calibration | null, turn: Turn) {
+  const hash = createHash("sha256").update(JSON.stringify(task.labelWords));
+  for (const one of [...examples, ...open]) {
+    await turn.rest();
+    hash.update(JSON.stringify(one));
+  }
   return {
     task: task.name,
     rows: hash.digest("hex"),
