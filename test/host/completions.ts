@@ -48,6 +48,51 @@ test("the same place is answered from the cache, and so is what was typed of it"
   assert.equal(String(rest?.insertText), text.slice(3));
 });
 
+test("what comes behind a suggestion is computed while it is shown: accepted, nothing is asked again", async () => {
+  const { record } = await services();
+  const editor = await openWith("ahead.py", PYTHON);
+  const [item] = await ask(editor);
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  await editor.edit((edit) => edit.insert(editor.selection.active, String(item?.insertText)));
+  await ask(editor);
+  const accepted = record.all.at(-1);
+  assert.equal(accepted?.engineMs, undefined, JSON.stringify(accepted));
+  assert.ok((accepted?.totalMs ?? 1000) < 100, `${accepted?.totalMs} ms`);
+  await editor.edit((edit) => edit.insert(editor.selection.active, "\n    "));
+  await ask(editor);
+  const below = record.all.at(-1);
+  assert.equal(below?.engineMs, undefined, JSON.stringify(below));
+}, 60_000);
+
+test("the rest of an accepted line is never asked again", async () => {
+  const { record } = await services();
+  const editor = await openWith("lines.ts", "export function area(w: number, h: number) {‸\n");
+  const [item] = await ask(editor);
+  const lines = String(item?.insertText).split("\n");
+  assert.ok(lines.length > 1, String(item?.insertText));
+  await editor.edit((edit) => edit.insert(editor.selection.active, lines.slice(0, 2).join("\n")));
+  const [rest] = await ask(editor);
+  if (lines.length > 2) assert.equal(String(rest?.insertText), `\n${lines.slice(2).join("\n")}`);
+  assert.equal(record.all.at(-1)?.engineMs, undefined);
+}, 60_000);
+
+test("the cells before the cursor's are in the prompt of a notebook", async () => {
+  const { completions } = await services();
+  const cell = (kind: vscode.NotebookCellKind, text: string, language: string) => new vscode.NotebookCellData(kind, text, language);
+  const notebook = await vscode.workspace.openNotebookDocument(
+    "jupyter-notebook",
+    new vscode.NotebookData([
+      cell(vscode.NotebookCellKind.Code, "var_a = 1\nvar_b = 2\n", "python"),
+      cell(vscode.NotebookCellKind.Markup, "Shown below", "markdown"),
+      cell(vscode.NotebookCellKind.Code, "# print all variables\n", "python"),
+    ]),
+  );
+  const { document } = notebook.cellAt(2);
+  const context = { triggerKind: vscode.InlineCompletionTriggerKind.Invoke, selectedCompletionInfo: undefined };
+  await completions.provideInlineCompletionItems(document, new vscode.Position(1, 0), context, new vscode.CancellationTokenSource().token);
+  assert.match(completions.lastPrompt?.prefix ?? "", /^var_a = 1\nvar_b = 2\n\n# Shown below\n\n# print all variables/);
+}, 60_000);
+
 test("the editor shows it as ghost text and Tab takes it", async () => {
   const editor = await openWith("ghost.py", PYTHON);
   await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");

@@ -1,16 +1,19 @@
 import * as vscode from "vscode";
+import { balanced, withoutRestOfLine } from "../../core/completion/balance.js";
 import { CHARACTERS_PER_TOKEN, shares } from "../../core/completion/budget.js";
 import { AnswerCache } from "../../core/completion/cache.js";
 import { AdaptiveDebounce } from "../../core/completion/debounce.js";
 import { afterBlanks, type CursorText, type Extent, extentAt, finishedAt, unsuitable, windowAround } from "../../core/completion/extent.js";
-import { type LanguageRules, rulesFor } from "../../core/completion/language.js";
-import { type FilterContext, postprocess } from "../../core/completion/postprocess.js";
+import { indentOf, type LanguageRules, opensBlock, rulesFor } from "../../core/completion/language.js";
+import { type FilterContext, type Filtered, postprocess } from "../../core/completion/postprocess.js";
 import type { InfillParams, InfillResult } from "../../protocol/engine.js";
 import { toActError } from "../../protocol/errors.js";
 import type { ActiveSet } from "../calibration/active-sets.js";
 import { type Engine, signalOf } from "../engine/engine.js";
 import type { Settings } from "../settings.js";
+import { Ahead } from "./ahead.js";
 import type { RepositoryContext } from "./context.js";
+import { cellsBefore } from "./notebook.js";
 import { type Pauses, shownPath } from "./pauses.js";
 import type { CompletionRecord, RecordEntry } from "./record.js";
 
@@ -34,6 +37,7 @@ interface Place {
 export class InlineCompletions implements vscode.InlineCompletionItemProvider {
   private readonly debounce = new AdaptiveDebounce();
   private readonly cache = new AnswerCache();
+  private readonly ahead = new Ahead();
   private cacheKey = "";
   /** The last prompt, for the sink panel. */
   lastPrompt: InfillParams | null = null;
@@ -57,14 +61,7 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
     const started = performance.now();
     const invoked = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
     if (!invoked) this.debounce.key(started);
-    const entry: RecordEntry = {
-      at: new Date().toISOString(),
-      file: shownPath(document.uri),
-      language: document.languageId,
-      line: position.line,
-      trigger: invoked ? "invoked" : "typing",
-      outcome: "waiting",
-    };
+    const entry: RecordEntry = { ...blankEntry(document), line: position.line, trigger: invoked ? "invoked" : "typing" };
     this.record.add(entry);
     try {
       const items = await this.answer(document, position, context, token, entry);
@@ -98,14 +95,20 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
 
     await this.headSet.ready();
     this.forgetOtherModels();
-    const known = this.cache.find(place.cursor);
-    if (known) {
-      const { text } = postprocess(known.text, place.filter);
-      if (text !== "") {
-        entry.source = "cache";
-        return shown(entry, text, place);
-      }
+    const known = this.known(place);
+    if (known !== null) {
+      entry.source = "cache";
+      return this.shown(entry, known, place);
     }
+    const ahead = await this.ahead.at(place.cursor);
+    if (token.isCancellationRequested) return nothing(entry, "cancelled", "The next key came before the answer.");
+    const ready = ahead ? this.known(place) : null;
+    if (ready !== null) {
+      entry.source = "ahead";
+      return this.shown(entry, ready, place);
+    }
+    if (ahead === false) return nothing(entry, "nothing", "The model had nothing to add here.");
+    this.ahead.stop();
 
     if (entry.trigger === "typing") {
       const delay = this.debounce.delay(/^\s*$/.test(place.cursor.prefix.slice(place.cursor.prefix.lastIndexOf("\n") + 1)));
@@ -115,52 +118,93 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
       if (token.isCancellationRequested) return nothing(entry, "cancelled", "The next key came within the waiting time.");
     }
 
-    const signal = signalOf(token);
+    const { text, dropped } = await this.ask(place, entry, signalOf(token));
+    // The answer is known now: the user may have typed what it begins with.
+    if (token.isCancellationRequested) return nothing(entry, "cancelled", "The next key came before the answer.");
+    if (dropped) {
+      entry.droppedBy = dropped;
+      return nothing(
+        entry,
+        "nothing",
+        dropped === "empty" ? "The model had nothing to add here." : `The filter "${dropped}" left nothing of the answer.`,
+      );
+    }
+    return this.shown(entry, text, place);
+  }
+
+  /** What is known for a place without asking. It was filtered where it was asked for; only what the editor has closed since is not said again. */
+  private known({ cursor, filter }: Place): string | null {
+    const found = this.cache.find(cursor);
+    if (!found) return null;
+    const closed = found.typed > 0 && /^[)\]}"'`]/.test(cursor.suffix);
+    const text = closed ? balanced(withoutRestOfLine(found.text, filter), filter) : found.text;
+    return text.trim() === "" ? null : text;
+  }
+
+  private shown(entry: RecordEntry, text: string, place: Place): vscode.InlineCompletionItem[] {
+    entry.outcome = "shown";
+    this.lookAhead(place, text);
+    const ending = place.document.eol === vscode.EndOfLine.CRLF ? text.replaceAll("\n", "\r\n") : text;
+    return [new vscode.InlineCompletionItem(place.selected + ending, place.range)];
+  }
+
+  /** Computes what comes behind a shown suggestion, as if it were accepted; where that is nothing, what comes on the next line. */
+  private lookAhead(place: Place, text: string): void {
+    const next = this.moved(place, text);
+    const entry: RecordEntry = { ...blankEntry(place.document), line: place.range.end.line, trigger: "ahead" };
+    this.ahead.start(next.cursor, async (signal) => {
+      if (this.known(next) !== null) return true;
+      const { text: found } = await this.ask(next, entry, signal);
+      if (found !== "") return true;
+      if (/^\s*(\n|$)/.test(next.cursor.suffix)) {
+        const line = next.cursor.prefix.slice(next.cursor.prefix.lastIndexOf("\n") + 1);
+        const step = next.filter.indentation === "tabs" ? "\t" : " ".repeat(next.filter.tabSize);
+        const below = this.moved(next, `\n${indentOf(line)}${opensBlock(line, next.rules) ? step : ""}`);
+        if (this.known(below) === null) await this.ask(below, entry, signal);
+      }
+      return false;
+    });
+  }
+
+  /** The place behind a text that is not in the document yet. */
+  private moved(place: Place, text: string): Place {
+    const cursor = { prefix: place.cursor.prefix + text, suffix: place.cursor.suffix };
+    const extent = extentAt(cursor, place.rules);
+    return { ...place, cursor, extent, filter: { ...place.filter, ...cursor, extent }, sent: cursor.prefix };
+  }
+
+  /** Asks the model at a place and keeps its answer; `entry` says how it went. */
+  private async ask(place: Place, entry: RecordEntry, signal: AbortSignal): Promise<Filtered> {
     const waiting = performance.now();
     const model = await this.engine.model(signal);
     const calibration = this.headSet.calibration(model);
     entry.calibrated = calibration !== null;
     place.sent = model.infill ? place.cursor.prefix : place.cursor.prefix.trimEnd();
     const budget = this.settings.get("completions.contextTokens");
-    const related = this.repository.pick(document, position.line, place.cursor, budget * 0.4 * CHARACTERS_PER_TOKEN);
+    const related = this.repository.pick(place.document, entry.line, place.cursor, budget * 0.4 * CHARACTERS_PER_TOKEN);
     entry.context = related.map(({ path, line }) => ({ file: path, line }));
+    const maxTokens = this.settings.get("completions.maxTokens");
     const params: InfillParams = {
       suffix: place.cursor.suffix,
       prefix: place.sent,
       path: entry.file,
       context: related.map(({ path, text }) => ({ path, text })),
       maxPromptTokens: budget,
-      maxTokens:
-        place.extent === "line" ? Math.min(64, this.settings.get("completions.maxTokens")) : this.settings.get("completions.maxTokens"),
+      maxTokens: place.extent === "line" ? Math.min(64, maxTokens) : maxTokens,
       calibration,
     };
-    this.lastPrompt = params;
+    if (entry.trigger !== "ahead") this.lastPrompt = params;
     const answer = await this.infill(params, place, signal);
     entry.engineMs = performance.now() - waiting;
-    this.debounce.answered(entry.engineMs);
+    if (entry.trigger !== "ahead") this.debounce.answered(entry.engineMs);
     entry.source = "engine";
     entry.answer = answer.text;
     if (answer.form) entry.form = answer.form;
     if (answer.timings) entry.timings = answer.timings;
-    if (token.isCancellationRequested) {
-      // The answer may still fit: the user may have typed what it begins with.
-      if (answer.text.trim() !== "") this.cache.add(place.cursor, answer.text);
-      return nothing(entry, "cancelled", "The next key came before the answer.");
-    }
     const filtered = postprocess(answer.text, place.filter);
     entry.filters = filtered.applied;
-    if (filtered.dropped) {
-      entry.droppedBy = filtered.dropped;
-      return nothing(
-        entry,
-        "nothing",
-        filtered.dropped === "empty"
-          ? "The model had nothing to add here."
-          : `The filter "${filtered.dropped}" left nothing of the answer.`,
-      );
-    }
-    this.cache.add(place.cursor, filtered.text);
-    return shown(entry, filtered.text, place);
+    if (filtered.text !== "") this.cache.add(place.cursor, filtered.text);
+    return filtered;
   }
 
   /** Asks the engine and stops it as soon as the answer is complete by the language's structure. */
@@ -198,14 +242,15 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
   }
 
   private place(document: vscode.TextDocument, position: vscode.Position, selected: vscode.SelectedCompletionInfo | undefined): Place {
-    const offset = document.offsetAt(position);
-    const text = document.getText();
+    const before = cellsBefore(document);
+    const offset = before.length + document.offsetAt(position);
+    const text = before + document.getText();
     // The engine cuts to the exact budget.
     const share = shares(this.settings.get("completions.contextTokens") * CHARACTERS_PER_TOKEN, offset, text.length - offset);
     const cursor = windowAround(text, offset, share.before, share.after);
     if (selected) {
       // The suggest list is open: go on from its chosen entry as if it were typed.
-      const typed = offset - document.offsetAt(selected.range.start);
+      const typed = document.offsetAt(position) - document.offsetAt(selected.range.start);
       cursor.prefix = cursor.prefix.slice(0, cursor.prefix.length - typed) + selected.text;
     }
     const rules = rulesFor(document.languageId);
@@ -228,7 +273,10 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
   /** Answers of another model, or without the calibration, are not this one's. */
   private forgetOtherModels(): void {
     const key = JSON.stringify([this.engine.modelPath, this.headSet.calibration(this.engine.status.model)]);
-    if (key !== this.cacheKey) this.cache.clear();
+    if (key !== this.cacheKey) {
+      this.cache.clear();
+      this.ahead.stop();
+    }
     this.cacheKey = key;
   }
 }
@@ -239,10 +287,8 @@ function nothing(entry: RecordEntry, outcome: RecordEntry["outcome"], reason: st
   return [];
 }
 
-function shown(entry: RecordEntry, text: string, place: Place): vscode.InlineCompletionItem[] {
-  entry.outcome = "shown";
-  const ending = place.document.eol === vscode.EndOfLine.CRLF ? text.replaceAll("\n", "\r\n") : text;
-  return [new vscode.InlineCompletionItem(place.selected + ending, place.range)];
+function blankEntry(document: vscode.TextDocument): Omit<RecordEntry, "line" | "trigger"> {
+  return { at: new Date().toISOString(), file: shownPath(document.uri), language: document.languageId, outcome: "waiting" };
 }
 
 function pause(ms: number, token: vscode.CancellationToken): Promise<void> {

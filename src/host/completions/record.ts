@@ -9,14 +9,15 @@ export interface RecordEntry {
   file: string;
   language: string;
   line: number;
-  trigger: "typing" | "invoked";
+  /** `ahead`: what comes behind a shown suggestion, before it is accepted. */
+  trigger: "typing" | "invoked" | "ahead";
   outcome: "shown" | "nothing" | "cancelled" | "paused" | "failed" | "waiting";
   /** Why nothing appeared, in a sentence. */
   reason?: string;
   extent?: "line" | "block";
   form?: "fill-in-the-middle" | "prefix";
   calibrated?: boolean;
-  source?: "engine" | "cache";
+  source?: "engine" | "cache" | "ahead";
   waitedMs?: number;
   /** From sending the request to its answer. */
   engineMs?: number;
@@ -96,7 +97,7 @@ function describe(entry: RecordEntry): string[] {
   add("Why", entry.reason);
   add(
     "Trigger",
-    `${entry.trigger}${entry.extent ? `, ${entry.extent}` : ""}${entry.form ? `, ${entry.form}` : ""}${entry.calibrated ? ", ACT on" : ""}${entry.source === "cache" ? ", from the cache" : ""}`,
+    `${entry.trigger}${entry.extent ? `, ${entry.extent}` : ""}${entry.form ? `, ${entry.form}` : ""}${entry.calibrated ? ", ACT on" : ""}${entry.source === "cache" ? ", from the cache" : entry.source === "ahead" ? ", computed ahead" : ""}`,
   );
   if (entry.prefixCharacters !== undefined)
     add("Text", `${entry.prefixCharacters} characters before the cursor, ${entry.suffixCharacters} after`);
