@@ -1,216 +1,19 @@
 /**
  * What the filters of a suggestion cost and bring: `node scripts/run.mjs bench filters`. Real files of many languages, found where they lie on this
  * machine (ACT_CORPUS names more folders, parted by colons): a hole is cut, and the author's own text is given as the model's answer. What comes
- * out changed is damage. Half of the files are for tuning (ACT_CORPUS_HALF=tuning), the other half is what is reported.
+ * out changed is damage. Half of the files are for tuning (ACT_CORPUS_HALF=tuning), the other half is what is reported. With ACT_HOLES=120 a model
+ * (ACT_MODEL, else the default one) fills as many holes, as the editor asks it, and its answers are compared without filters, with all, and with all but one.
  */
-import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import fs from "node:fs";
-import path from "node:path";
-import { CHARACTERS_PER_TOKEN, shares } from "../../src/core/completion/budget.js";
-import { type CursorText, windowAround } from "../../src/core/completion/extent.js";
-import { indentationOf, indentOf, indentWidth, opensBlock, rulesFor } from "../../src/core/completion/language.js";
-import { type FilterName, fileContext, filters, postprocess } from "../../src/core/completion/postprocess.js";
-import { choose, derivedSeed, integer, random } from "../../src/core/numbers/random.js";
-
-const LANGUAGES: Record<string, string> = {
-  ...{
-    ts: "typescript",
-    mts: "typescript",
-    tsx: "typescriptreact",
-    js: "javascript",
-    mjs: "javascript",
-    cjs: "javascript",
-    jsx: "javascriptreact",
-  },
-  ...{
-    py: "python",
-    go: "go",
-    c: "c",
-    h: "cpp",
-    cc: "cpp",
-    cpp: "cpp",
-    hpp: "cpp",
-    cs: "csharp",
-    java: "java",
-    kt: "kotlin",
-    rs: "rust",
-    rb: "ruby",
-  },
-  ...{
-    php: "php",
-    lua: "lua",
-    pl: "perl",
-    pm: "perl",
-    sh: "shellscript",
-    bash: "shellscript",
-    zsh: "shellscript",
-    html: "html",
-    css: "css",
-  },
-  ...{ scss: "scss", sql: "sql", md: "markdown", yml: "yaml", yaml: "yaml", json: "json", ex: "elixir", exs: "elixir", vue: "vue" },
-  ...{ svelte: "svelte", xml: "xml", toml: "toml", cmake: "cmake", tcl: "tcl", swift: "swift" },
-};
-const FILES_PER_LANGUAGE = 60;
-const LINES_PER_FILE = 12;
-const BLOCKS_PER_FILE = 6;
-const SKIPPED = /^(\.git|doc|man|locale|i18n|dist)$/;
-const GENERATED = /@generated|do not edit|auto-?generated/i;
-
-export interface CorpusFile {
-  language: string;
-  path: string;
-  text: string;
-}
-
-/** Folders that hold sources on most machines. */
-function folders(root: string): string[] {
-  const ask = (command: string, args: string[]) => {
-    try {
-      return execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
-    } catch {
-      return "";
-    }
-  };
-  return [
-    ...["src", "webview", "native-patches", "node_modules"].map((folder) => path.join(root, folder)),
-    ask("python3", ["-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"]),
-    path.join(ask("go", ["env", "GOROOT"]) || "/nowhere", "src"),
-    ...["/usr/share", "/usr/include", "/usr/lib/git-core", "/etc"],
-    ...(process.env.ACT_CORPUS ?? "").split(":"),
-  ].filter((folder) => folder !== "" && fs.existsSync(folder));
-}
-
-function* walk(folder: string, depth = 0): Generator<string> {
-  let entries: fs.Dirent[] = [];
-  try {
-    entries = fs.readdirSync(folder, { withFileTypes: true });
-  } catch {
-    return;
-  }
-  for (const entry of entries) {
-    const full = path.join(folder, entry.name);
-    if (entry.isDirectory() && depth < 10 && !SKIPPED.test(entry.name)) yield* walk(full, depth + 1);
-    else if (entry.isFile()) yield full;
-  }
-}
-
-const hash = (text: string) => createHash("sha1").update(text).digest("hex");
-
-/** Source files as people write them, at most so many of a language and a third of them from one place. */
-export function corpus(root: string, half: "tuning" | "held out"): CorpusFile[] {
-  const byLanguage = new Map<string, string[]>();
-  for (const folder of folders(root)) {
-    for (const file of walk(folder)) {
-      const language = LANGUAGES[/\.(\w+)$/.exec(file)?.[1] ?? ""];
-      if (!language || /\.min\.|\.d\.ts$/.test(file)) continue;
-      const list = byLanguage.get(language) ?? [];
-      byLanguage.set(language, list);
-      list.push(file);
-    }
-  }
-  const found: CorpusFile[] = [];
-  for (const [language, files] of byLanguage) {
-    const places = new Map<string, number>();
-    const seen = new Set<string>();
-    const keyed = files.map((file) => ({ file, key: hash(path.basename(file)) })).sort((a, b) => (a.key < b.key ? -1 : 1));
-    for (const { file, key } of keyed) {
-      if (seen.size >= FILES_PER_LANGUAGE) break;
-      if ((Number.parseInt(key.slice(-2), 16) % 2 === 0) !== (half === "tuning")) continue;
-      const place = file.split(path.sep).slice(0, 6).join("/");
-      if ((places.get(place) ?? 0) >= FILES_PER_LANGUAGE / 3) continue;
-      const { size } = fs.statSync(file);
-      if (size < 800 || size > 60_000) continue;
-      const text = fs.readFileSync(file, "utf8").replace(/\r\n?/g, "\n");
-      const lines = text.split("\n");
-      if (
-        text.includes("\0") ||
-        text.includes("\ufffd") ||
-        lines.length < 25 ||
-        lines.some((line) => line.length > 400) ||
-        GENERATED.test(text.slice(0, 1500))
-      )
-        continue;
-      const digest = hash(text);
-      if (seen.has(digest)) continue;
-      seen.add(digest);
-      places.set(place, (places.get(place) ?? 0) + 1);
-      found.push({ language, path: file, text });
-    }
-  }
-  return found;
-}
-
-export interface Hole {
-  kind: "line" | "block";
-  language: string;
-  path: string;
-  offset: number;
-  truth: string;
-  cursor: CursorText;
-}
-
-/** Holes in a file: lines from any column to their end, or inside them; blocks as the editor asks for them. */
-export function holes({ language, path: file, text }: CorpusFile, whole: boolean): Hole[] {
-  const rng = random(derivedSeed(7, path.basename(file)));
-  const lines = text.split("\n");
-  const starts = lines.map(() => 0);
-  for (let i = 1; i < lines.length; i++) starts[i] = (starts[i - 1] as number) + (lines[i - 1] as string).length + 1;
-  const rules = rulesFor(language);
-  const { tabSize } = indentationOf(text);
-  const found: Hole[] = [];
-  const add = (kind: Hole["kind"], offset: number, hole: string) => {
-    const truth = hole.trimEnd();
-    if (truth.trim() === "") return;
-    const share = shares(1024 * CHARACTERS_PER_TOKEN, offset, text.length - offset);
-    const cursor = whole
-      ? { prefix: text.slice(0, offset), suffix: text.slice(offset) }
-      : windowAround(text, offset, share.before, share.after + truth.length);
-    found.push({ kind, language, path: file, offset, truth, cursor: { ...cursor, suffix: cursor.suffix.slice(truth.length) } });
-  };
-  for (const row of choose([...lines.keys()], LINES_PER_FILE, rng)) {
-    const line = lines[row] as string;
-    if (line.trim().length < 3) continue;
-    const from = integer(rng, line.length);
-    const to = integer(rng, 4) === 0 ? from + 1 + integer(rng, line.length - from) : line.trimEnd().length;
-    add("line", (starts[row] as number) + from, line.slice(from, to));
-  }
-  let blocks = 0;
-  for (const row of choose([...lines.keys()], lines.length, rng)) {
-    if (blocks >= BLOCKS_PER_FILE) break;
-    const line = lines[row] as string;
-    const width = (text: string) => indentWidth(indentOf(text), tabSize);
-    const last = endOfBlock(lines, row, width);
-    if (rules.blocks === "text" || line.trim() === "" || last <= row + 1 || last > row + 25) continue;
-    const end = (starts[last] as number) + (lines[last] as string).trimEnd().length;
-    // Half at the end of the opening line, half in the line below it, behind its indentation.
-    const offset =
-      integer(rng, 2) === 0 && opensBlock(line, rules)
-        ? (starts[row] as number) + line.length
-        : (starts[row + 1] as number) + indentOf(lines[row + 1] as string).length;
-    const before = found.length;
-    const truth =
-      offset > (starts[row + 1] as number)
-        ? text.slice(offset, (starts[last - 1] as number) + (lines[last - 1] as string).trimEnd().length)
-        : text.slice(offset, end);
-    if (truth.includes("\n")) add("block", offset, truth);
-    blocks += found.length - before;
-  }
-  return found;
-}
-
-/** The row that ends the block which begins behind `row`: its closing line, or the last line that is indented deeper. */
-function endOfBlock(lines: readonly string[], row: number, width: (line: string) => number): number {
-  const own = width(lines[row] as string);
-  let last = row;
-  for (let i = row + 1; i < lines.length; i++) {
-    const line = lines[i] as string;
-    if (line.trim() === "") continue;
-    if (width(line) > own) last = i;
-    else return /^\s*(?:[)\]}]|<\/|end\b|fi\b|done\b|esac\b)/.test(line) && width(line) === own && last > row ? i : last;
-  }
-  return last;
-}
+import { afterBlanks, finishedAt } from "../../src/core/completion/extent.js";
+import { bracketsOf, mismatches } from "../../src/core/completion/grammar.js";
+import { type FilterContext, type FilterName, fileContext, filters, postprocess } from "../../src/core/completion/postprocess.js";
+import { choose, random } from "../../src/core/numbers/random.js";
+import { Engine } from "../../src/engine/engine.js";
+import { infill } from "../../src/engine/handlers/infill.js";
+import { load } from "../../src/engine/handlers/load.js";
+import { Backends } from "../../src/engine/native/backends.js";
+import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
+import { corpus, type Hole, holes } from "../fixtures/corpus.js";
 
 interface Damage {
   language: string;
@@ -278,5 +81,100 @@ export async function run({ root }: { root: string }): Promise<unknown> {
     filters: Object.fromEntries(by),
     notOffered: cut,
   }));
-  return { half, rows, milliseconds: { mean: spent / answers, slowest }, order: filters.map(([name]) => name) };
+  const asked = Number(process.env.ACT_HOLES ?? 0);
+  return {
+    half,
+    rows,
+    milliseconds: { mean: spent / answers, slowest },
+    ...(asked > 0 && { brings: await brings(root, asked) }),
+  };
+}
+
+interface Answer {
+  hole: Hole;
+  context: FilterContext;
+  raw: string;
+}
+
+/** Answers of the model at some holes, cut where the editor stops the stream. */
+async function answers(root: string, count: number): Promise<Answer[]> {
+  const { signal } = new AbortController();
+  const engine = new Engine(new Backends(() => {}), () => {});
+  const path = process.env.ACT_MODEL || modelPath(DEFAULT_MODEL);
+  const call = { signal, progress: () => {} };
+  const info = await load(engine, { path, contextSize: 2048, sequences: 1 }, call);
+  const all = corpus(root, "held out").flatMap((file) => choose(holes(file, false), 2, random(1)));
+  const found: Answer[] = [];
+  for (const hole of choose(all, count, random(2))) {
+    const context = fileContext(hole.language, hole.cursor, hole.truth);
+    if (hole.kind === "block" && context.extent === "line") continue;
+    const sent = info.infill ? context.prefix : context.prefix.trimEnd();
+    const maxTokens = context.extent === "line" ? 48 : 96;
+    const { text } = await infill(
+      engine,
+      { prefix: sent, suffix: context.suffix, maxPromptTokens: 1024, maxTokens, calibration: null },
+      call,
+    );
+    const raw = afterBlanks(text, context.prefix.slice(sent.length), true) ?? "";
+    // The stream is stopped at the first place that ends the extent; a line feed behind the answer lets its last line be judged.
+    const end = finishedAt(raw, context.extent, context, context.rules, context.tabSize);
+    found.push({ hole, context, raw: end >= 0 ? raw.slice(0, end) : raw });
+  }
+  await engine.loaded?.dispose();
+  return found;
+}
+
+interface Row {
+  filters: string;
+  shown: number;
+  /** The author's own text, blanks at the end apart. */
+  equal: number;
+  /** The answer says again what stands behind the cursor. */
+  repeatsSuffix: number;
+  /** Brackets fit no worse than in the author's file. */
+  fits: string;
+}
+
+function repeatsSuffix(text: string, { suffix }: FilterContext): boolean {
+  const [rest = "", ...below] = suffix.split("\n");
+  const lines = text.split("\n");
+  if (rest.trim() !== "" && (lines[0] ?? "").trimEnd().endsWith(rest.trim())) return true;
+  const next = below.find((line) => line.trim() !== "");
+  return next !== undefined && /\w/.test(next) && lines.slice(1).some((line) => line.trimEnd() === next.trimEnd());
+}
+
+function judge(name: string, given: readonly Answer[], filter: (answer: Answer) => string): Row {
+  const row = { filters: name, shown: 0, equal: 0, repeatsSuffix: 0, fits: "" };
+  let judged = 0;
+  let fits = 0;
+  for (const answer of given) {
+    const { hole, context } = answer;
+    const text = filter(answer);
+    if (text.trim() === "") continue;
+    row.shown++;
+    if (text.trimEnd() === hole.truth) row.equal++;
+    if (repeatsSuffix(text, context)) row.repeatsSuffix++;
+    const { grammar } = context.rules;
+    if (grammar === null) continue;
+    judged++;
+    const wrong = (middle: string) => mismatches(bracketsOf(context.prefix + middle + context.suffix, grammar), false);
+    if (wrong(text) <= wrong(hole.truth)) fits++;
+  }
+  return { ...row, fits: `${fits} of ${judged}` };
+}
+
+/** All filters but one. */
+function without(name: FilterName, { raw, context }: Answer): string {
+  let text = raw;
+  for (const [other, filter] of filters) if (other !== name) text = filter(text, context);
+  return text;
+}
+
+async function brings(root: string, count: number): Promise<Row[]> {
+  const given = await answers(root, count);
+  return [
+    judge("none", given, ({ raw }) => raw),
+    judge("all", given, ({ raw, context }) => postprocess(raw, context).text),
+    ...filters.map(([name]) => judge(`all but ${name}`, given, (answer) => without(name, answer))),
+  ];
 }
