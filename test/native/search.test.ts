@@ -72,11 +72,11 @@ test("a search writes its journal, tells its parts, ends in a verdict; killed an
   const text = await readFile(path.join(folder, "a.jsonl"), "utf8");
   await writeFile(path.join(folder, "b.jsonl"), text.slice(0, Math.floor(text.length * 0.6)));
   const resumed = await client.request("calibrate", { ...search("b.jsonl"), resume: true });
-  assert.deepEqual(resumed.headSet.heads, whole.headSet.heads);
-  assert.deepEqual(
-    { ...resumed.headSet.evidence, seconds: 0, tokenLayers: 0, forwardPasses: 0 },
-    { ...evidence, seconds: 0, tokenLayers: 0, forwardPasses: 0 },
-  );
+  assert.deepEqual([resumed.headSet.heads, resumed.headSet.betas], [whole.headSet.heads, whole.headSet.betas]);
+  assert.equal(whole.headSet.evidence?.method, "gradient");
+  // A batch that was cut is evaluated again.
+  const effort = { seconds: 0, tokenLayers: 0, forwardPasses: 0, choosingSeconds: 0, choosingTokenLayers: 0 };
+  assert.deepEqual({ ...resumed.headSet.evidence, ...effort }, { ...evidence, ...effort });
 
   await assert.rejects(
     client.request("calibrate", { ...search("a.jsonl"), seed: 2, resume: true }),
@@ -105,6 +105,14 @@ test("bad searches are sentences", async () => {
       (error: unknown) => error instanceof ActError && pattern.test(error.message),
     );
   };
+  const one = path.join(folder, "one.json");
+  const { task: definition, train } = JSON.parse(await readFile(task, "utf8")) as { task: object; train: { label: number }[] };
+  const write = (rows: unknown[]) => writeFile(one, JSON.stringify({ task: definition, train: rows, test: [] }));
+  await write(train.filter(({ label }) => label === 0));
+  await refused({ tasks: [one] }, /training rows of mood have the label "bad"; a search needs rows of at least two labels/);
+  await write([...train.slice(0, 2), ...train.slice(-2)]);
+  await refused({ tasks: [one] }, /at least 24 different items .* only 4/);
+  await refused({ tasks: [task, task] }, /The task mood is named twice/);
   await refused({ tasks: ["nothing"] }, /no task "nothing"/);
   await refused({ layers: [3, 99] }, /layers 0 to 29/);
   await refused({ samples: 2 }, /samples: must be at least 8/);

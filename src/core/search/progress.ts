@@ -1,4 +1,5 @@
 /** What a search tells while it runs: its parts, its best set, and how long what is left will take. */
+import { PARTS } from "../../protocol/calibrate-panel.js";
 import type { CalibrateProgress, HeadScore } from "../../protocol/engine.js";
 import type { SearchEvent } from "./events.js";
 import { headScore } from "./race/singles.js";
@@ -46,7 +47,8 @@ export class Progress {
       yield next.value;
       if (next.value.type !== "record") continue;
       const { record } = next.value;
-      this.part = part;
+      // Baselines are needed in between too: what is shown never goes back.
+      if (PARTS.indexOf(part) > PARTS.indexOf(this.part)) this.part = part;
       this.total = total;
       let added = 0;
       const touched = new Set<HeadIndex>();

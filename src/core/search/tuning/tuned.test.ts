@@ -116,6 +116,7 @@ test("progress: estimated effects of all heads come first, and the time left is 
   const first = progress.findIndex(({ heads }) => heads.length === scorer.eligible.length);
   assert.ok(first >= 0 && (progress[first]?.forwardPasses ?? 0) < 30);
   assert.ok(records.findIndex(({ type }) => type === "slopes") < 2);
+  assert.deepEqual([...new Set(progress.map(({ part }) => part))], ["baseline", "choose", "validate", "confirm"]);
   assert.ok(progress.every(({ done, total, secondsLeft }) => done <= total && (secondsLeft ?? 0) >= 0));
   assert.ok((progress.at(-1)?.secondsLeft ?? 0) <= 0.2 * Math.max(...progress.map(({ secondsLeft }) => secondsLeft ?? 0)));
 });

@@ -50,7 +50,7 @@ export async function* tunedCandidates(run: Run): AsyncGenerator<SearchEvent, Tu
   const { eligible } = memory.scorer;
   const first = parts.choose.slice(0, plan.effects);
   for (const [done, item] of first.entries()) {
-    yield* progress.watch("choose", first.length, memory.needSlopes([item], null, signal), () => done + 1);
+    yield* progress.watch("baseline", first.length, memory.needSlopes([item], null, signal), () => done + 1);
     if (done % 8 === 7 || done === first.length - 1) yield progress.event(done + 1, estimates(memory, first.slice(0, done + 1)));
   }
   progress.begin("tune");
