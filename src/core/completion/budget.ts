@@ -2,6 +2,10 @@
 
 /** Characters per token to reckon with before anything is tokenised; code has three to four. */
 export const CHARACTERS_PER_TOKEN = 4;
+/** The part of a prompt that pieces of related files may take. */
+export const RELATED_SHARE = 0.4;
+/** Characters around the cursor that related pieces are looked up by. */
+export const NEAR = { before: 2000, after: 500 };
 /** The part for the text before the cursor when both sides are long. */
 const PREFIX_SHARE = 0.75;
 /** A cut moves in steps of this part of its side: the start of a prompt stays while the user types, and the cells behind it with it. */

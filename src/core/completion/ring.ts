@@ -107,7 +107,8 @@ export class ChunkRing {
   }
 }
 
-function isImported(path: string, name: string): boolean {
+/** Whether a path is what an import names, by its base name. */
+export function isImported(path: string, name: string): boolean {
   const base = (p: string) => p.replace(/^.*[\\/]/, "").replace(/\.[^.]*$/, "");
   return base(path) !== "" && base(path) === base(name.replace(/\./g, "/").replace(/\/(js|ts|jsx|tsx|mjs|cjs)$/, ".$1"));
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { infillItems, isSourcePath, isSourceText } from "./workspace-items.js";
+import { infillItems, isSourcePath, isSourceText, relatedPieces } from "./workspace-items.js";
 
 const code = (name: string) =>
   Array.from({ length: 40 }, (_, i) => `export function ${name}${i}(left: number, right: number) {\n  return left * ${i} + right;\n}`).join(
@@ -18,6 +18,22 @@ test("an item puts the file together again, starts at a word, and has something 
     assert.ok(!/\w$/.test(prefix) || !/^\w/.test(truth), "never in the middle of a word");
   }
   assert.equal(new Set(items.map(({ path, prefix }) => `${path} ${prefix.length}`)).size, 30);
+});
+
+test("related pieces come from other files, imported ones first, within their budget, the same for the same seed", () => {
+  const tax = { path: "src/tax-rates.ts", text: `export const taxRateOf = (country: string) => 21;\n${code("rate")}` };
+  const item = {
+    path: "src/invoice.ts",
+    prefix: 'import { taxRateOf } from "./tax-rates.js";\nexport function rate1(left, right) {\n  return ',
+    truth: "taxRateOf",
+    suffix: "(left);\n}\n",
+  };
+  const all = [...files, tax, { path: item.path, text: item.prefix + item.truth + item.suffix }];
+  const pieces = relatedPieces(item, all, 3000, 7);
+  assert.equal(pieces.at(-1)?.path, tax.path, "the nearest stands last");
+  assert.ok(pieces.every(({ path }) => path !== item.path));
+  assert.ok(pieces.reduce((sum, { text, path }) => sum + text.length + path.length, 0) <= 3000);
+  assert.deepEqual(relatedPieces(item, all, 3000, 7), pieces);
 });
 
 test("the seed and the files decide, not their order", () => {

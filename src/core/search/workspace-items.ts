@@ -1,4 +1,6 @@
 /** Fill-in-the-middle items cut from a user's own sources: which files may be used, and where they are cut. Pure: the texts come from outside. */
+import { NEAR } from "../completion/budget.js";
+import { type Chunk, ChunkRing, chunksOf, importsOf, isImported } from "../completion/ring.js";
 import { choose, derivedSeed, integer, type Random, random } from "../numbers/random.js";
 import { hasSecret, isSecretPath } from "../secrets.js";
 
@@ -91,4 +93,21 @@ export function infillItems(files: readonly SourceFile[], count: number, seed: n
     if (items.length === before && round > 3) break;
   }
   return items;
+}
+
+/** Files besides the imported ones whose pieces are at hand, as in an editor with some tabs open. */
+const OPEN_FILES = 12;
+
+/**
+ * Pieces of other files for an item, chosen as the editor chooses them: from the files that its file imports and from some that happen to be open.
+ * @param budget characters of all pieces together
+ */
+export function relatedPieces(item: InfillItem, files: readonly SourceFile[], budget: number, seed: number): Chunk[] {
+  const imported = importsOf((item.prefix + item.suffix).slice(0, 20_000));
+  const others = files.filter(({ path }) => path !== item.path);
+  const open = choose(others, Math.min(OPEN_FILES, others.length), random(derivedSeed(seed, `open ${item.path}`)));
+  const named = others.filter(({ path }) => imported.some((name) => isImported(path, name)));
+  const ring = new ChunkRing(96);
+  for (const { path, text } of new Set([...open, ...named])) for (const chunk of chunksOf(path, text)) ring.add(chunk);
+  return ring.pick(item.prefix.slice(-NEAR.before) + item.suffix.slice(0, NEAR.after), budget, item.path, imported);
 }

@@ -1,5 +1,6 @@
 import path from "node:path";
-import { infillItems } from "../../core/search/workspace-items.js";
+import { CHARACTERS_PER_TOKEN, RELATED_SHARE } from "../../core/completion/budget.js";
+import { infillItems, relatedPieces } from "../../core/search/workspace-items.js";
 import { PUBLISHED_SEARCH_SAMPLES } from "../../core/tasks/index.js";
 import { ActError } from "../../protocol/errors.js";
 import { sourceFiles } from "../../store/workspace/source-files.js";
@@ -10,18 +11,28 @@ import type { ScorerItem } from "./scorer.js";
 
 /** Enough for the three parts of the richest plan. */
 const MOST_ITEMS = 480;
-/** Tokens of the prompt, and of the true continuation that is scored. */
-const PROMPT_TOKENS = 192;
+/** Tokens of the prompt, as many as the editor takes by default, and of the true continuation that is scored. */
+const PROMPT_TOKENS = 1024;
 const TRUTH_TOKENS = 16;
 
 /** Fill-in-the-middle items from the sources of a folder, in the form the editor uses with this model. @throws ActError `data` */
 export async function workspaceItems(model: Model, folder: string, seed: number, turn: Turn) {
-  const found = infillItems(await turn.during(sourceFiles(folder, turn.signal)), MOST_ITEMS, seed);
+  const files = await turn.during(sourceFiles(folder, turn.signal));
+  const found = infillItems(files, MOST_ITEMS, seed);
   if (found.length === 0) throw new ActError("data", `The sources in ${folder} give no item to complete: they are too short.`);
   const items: ScorerItem[] = [];
-  for (const { path: file, prefix, suffix, truth } of found) {
+  for (const item of found) {
     await turn.rest();
-    const { prompt } = infillTokens(model, { prefix, suffix, path: file, maxPromptTokens: PROMPT_TOKENS, maxTokens: TRUTH_TOKENS });
+    const { path: file, prefix, suffix, truth } = item;
+    const context = relatedPieces(item, files, PROMPT_TOKENS * RELATED_SHARE * CHARACTERS_PER_TOKEN, seed);
+    const { prompt } = infillTokens(model, {
+      prefix,
+      suffix,
+      path: file,
+      context,
+      maxPromptTokens: PROMPT_TOKENS,
+      maxTokens: TRUTH_TOKENS,
+    });
     const tokens = model.native.tokenize(truth, false).slice(0, TRUTH_TOKENS);
     items.push({ tokens: prompt, answers: [], truth: tokens, firstLine: firstLineTokens(model, tokens) });
   }

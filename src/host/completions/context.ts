@@ -1,4 +1,5 @@
 import * as vscode from "vscode";
+import { NEAR } from "../../core/completion/budget.js";
 import type { CursorText } from "../../core/completion/extent.js";
 import { type Chunk, ChunkRing, chunksOf, importsOf } from "../../core/completion/ring.js";
 import type { Log } from "../log.js";
@@ -58,7 +59,7 @@ export class RepositoryContext implements vscode.Disposable {
     const last = this.picked;
     if (last?.uri === uri && last.budget === budget && Math.abs(last.line - line) <= 15 && Date.now() - last.at < 60_000)
       return last.chunks;
-    const query = cursor.prefix.slice(-2000) + cursor.suffix.slice(0, 500);
+    const query = cursor.prefix.slice(-NEAR.before) + cursor.suffix.slice(0, NEAR.after);
     const chunks = this.ring.pick(query, budget, shownPath(document.uri), importsOf(document.getText().slice(0, 20_000)));
     this.picked = { uri, line, at: Date.now(), budget, chunks };
     return chunks;

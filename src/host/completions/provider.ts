@@ -1,6 +1,6 @@
 import * as vscode from "vscode";
 import { balanced, withoutRestOfLine } from "../../core/completion/balance.js";
-import { CHARACTERS_PER_TOKEN, shares } from "../../core/completion/budget.js";
+import { CHARACTERS_PER_TOKEN, RELATED_SHARE, shares } from "../../core/completion/budget.js";
 import { AnswerCache } from "../../core/completion/cache.js";
 import { AdaptiveDebounce } from "../../core/completion/debounce.js";
 import { afterBlanks, type CursorText, type Extent, extentAt, finishedAt, unsuitable, windowAround } from "../../core/completion/extent.js";
@@ -181,7 +181,7 @@ export class InlineCompletions implements vscode.InlineCompletionItemProvider {
     entry.calibrated = calibration !== null;
     place.sent = model.infill ? place.cursor.prefix : place.cursor.prefix.trimEnd();
     const budget = this.settings.get("completions.contextTokens");
-    const related = this.repository.pick(place.document, entry.line, place.cursor, budget * 0.4 * CHARACTERS_PER_TOKEN);
+    const related = this.repository.pick(place.document, entry.line, place.cursor, budget * RELATED_SHARE * CHARACTERS_PER_TOKEN);
     entry.context = related.map(({ path, line }) => ({ file: path, line }));
     const maxTokens = this.settings.get("completions.maxTokens");
     const params: InfillParams = {
