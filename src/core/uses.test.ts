@@ -46,6 +46,19 @@ test("sure harm in any measure of the confirmation keeps a set off", () => {
   assert.equal(standingOf({ ...code, evidence: { ...CODE, measures: [{ ...worse, interval: [-0.15, 0.05] }] } }, "completions"), "helps");
 });
 
+test("a set that surely harms one of its tasks is kept off, however much the others gain", () => {
+  const row = (task: string, difference: number, interval: [number, number]) => ({
+    task,
+    n: 100,
+    baseline: 0.5,
+    calibrated: 0.5 + difference,
+    difference,
+    interval,
+  });
+  const tasks = [row("sst2", 0.2, [0.1, 0.3]), row("CB", -0.1, [-0.16, -0.04])];
+  assert.equal(standingOf({ ...SET, evidence: { ...EVIDENCE, tasks } }, "task"), "harms");
+});
+
 test("an objection says what was measured", () => {
   assert.equal(objection(SET, "task"), null);
   assert.equal(objection(SET, "chat"), "Nothing was measured about what this set does to chat. It was measured on sst2.");

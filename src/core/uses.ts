@@ -7,7 +7,7 @@ export const USES: readonly Use[] = ["completions", "chat", "task"];
 export const USE_NAMES: Record<Use, string> = { completions: "completions", chat: "chat", task: "task prompts" };
 
 /**
- * `helps`: the confirmation's interval lies above zero and no other measure of the same confirmation got surely worse. `harms`: something got
+ * `helps`: the confirmation's interval lies above zero and no other measure and none of its tasks got surely worse. `harms`: something got
  * surely worse. `does-not-help`: measured, and no sure gain. `no-evidence`: not measured on this use.
  */
 export type Standing = "helps" | "does-not-help" | "harms" | "no-evidence";
@@ -16,8 +16,8 @@ export type Standing = "helps" | "does-not-help" | "harms" | "no-evidence";
 export function standingOf(set: Pick<HeadSet, "use" | "heads" | "on" | "evidence">, use: Use): Standing {
   const { evidence } = set;
   if (set.use !== use || !evidence || evidence.confirmedOn < 1 || !isOfUse(evidence, use)) return "no-evidence";
-  const intervals = [evidence.interval, ...(evidence.measures ?? []).map(({ interval }) => interval)];
-  if (intervals.some(([, high]) => high < 0)) return "harms";
+  const parts = [evidence, ...(evidence.measures ?? []), ...(evidence.tasks ?? [])];
+  if (parts.some(({ interval: [, high] }) => high < 0)) return "harms";
   return set.on !== false && set.heads.length > 0 && evidence.interval[0] > 0 ? "helps" : "does-not-help";
 }
 

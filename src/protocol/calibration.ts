@@ -51,6 +51,13 @@ export const CalibrationSchema = v.pipe(
 );
 export type Calibration = v.InferOutput<typeof CalibrationSchema>;
 
+const compared = {
+  baseline: v.number(),
+  calibrated: v.number(),
+  difference: v.number(),
+  interval: v.tuple([v.number(), v.number()]),
+};
+
 export const EvidenceSchema = v.looseObject({
   task: v.string(),
   /** What baseline, calibrated and difference count: shares of right answers (default), or mean log-likelihoods of a true token in nats. */
@@ -69,17 +76,15 @@ export const EvidenceSchema = v.looseObject({
   exhaustiveTokenLayers: v.optional(v.number()),
   seconds: v.optional(v.number()),
   /** What else was measured on the same confirmation (completions: first token right, whole line right), as shares. */
-  measures: v.optional(
-    v.array(
-      v.looseObject({
-        name: v.string(),
-        baseline: v.number(),
-        calibrated: v.number(),
-        difference: v.number(),
-        interval: v.tuple([v.number(), v.number()]),
-      }),
-    ),
-  ),
+  measures: v.optional(v.array(v.looseObject({ name: v.string(), ...compared }))),
+  /** Each of several tasks by itself, and sets that were chosen without a task on that task. */
+  tasks: v.optional(v.array(v.looseObject({ task: v.string(), n: v.number(), ...compared }))),
+  leaveOneOut: v.optional(v.array(v.looseObject({ task: v.string(), n: v.number(), ...compared }))),
+  /** A measure that does not change when every answer gets the same shift towards a label. */
+  biasFree: v.optional(v.looseObject({ measure: v.string(), baseline: v.number(), calibrated: v.number() })),
+  /** Candidates that met on validation, and the gain that the confirmation would have shown in four of five repetitions. */
+  comparisons: v.optional(v.number()),
+  smallestGain: v.optional(v.number()),
   /** Other arms of the same confirmation (random sets, all heads), each against no heads. */
   rivals: v.optional(
     v.array(

@@ -59,6 +59,8 @@ export const SinksToHostSchema = v.variant("type", [
     request: index,
     params: HeadMatrixParamsSchema,
   }),
+  /** Stops reading the prompt. */
+  v.object({ type: v.literal("cancel") }),
   v.object({ type: v.literal("threshold"), threshold: ThresholdSchema }),
   /** Marks the sinks of one head (of the average over all heads where null) in the source file. */
   v.object({ type: v.literal("decorate"), on: v.boolean(), head: v.nullable(HeadSchema) }),

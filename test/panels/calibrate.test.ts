@@ -129,16 +129,19 @@ describe("calibrate panel", { skip: missing, timeout: 600_000 }, () => {
       "It helps on sst2: 13 more of 100 answers are right. That is sure (between +7.3 and +18).",
     );
     const picture = await page.locator(".dots").getAttribute("aria-label");
-    assert.match(picture ?? "", /Chosen heads \+12\.7, \+7\.3 to \+18\.0; Random heads \(5 draws\) −0\.8/);
-    assert.equal(await page.locator(".dots .arm").count(), 3);
+    assert.match(picture ?? "", /Chosen heads \+12\.7, \+7\.3 to \+18\.0; .*Random heads \(5 draws\) −0\.8/);
+    assert.equal(await page.locator(".dots .arm").count(), 5);
     assert.equal(await named(page, "evidence").isVisible(), false);
     await named(page, "numbers").locator("summary").click();
     assert.equal(await text('[data-name="verdict"]'), "Calibration helps on sst2 by 12.7 points (95 % 7.3 to 18.0, n = 300); switched on.");
     assert.deepEqual(await table(page, "evidence"), [
       ["No heads", "0", "66.0 %", "", ""],
       ["Chosen heads", "8", "78.7 %", "+12.7 points", "+7.3 to +18.0"],
+      ["Batch calibration", "", "78.0 %", "+12.0 points", "+6.6 to +17.2"],
+      ["Batch calibration with the set", "8", "80.1 %", "+14.1 points", "+8.8 to +19.6"],
       ["Random heads (5 draws)", "8", "65.2 %", "−0.8 points", "−4.1 to +2.4"],
       ["All eligible heads", "243", "59.3 %", "−6.7 points", "−12.0 to −1.3"],
+      ["Chosen heads: AUC", "8", "86.9 %", "+12.8 points", ""],
     ]);
     assert.match(
       await text(".evidence"),

@@ -6,7 +6,7 @@ import { measuredOn, signed } from "./words.js";
 
 const WORDS: Record<(typeof HEAD_STATES)[number], string> = {
   unseen: "not looked at yet",
-  racing: "still racing",
+  racing: "still compared",
   dropped: "dropped",
   kept: "kept",
   "never-live": "no later sink in any prompt, so calibration cannot change it",

@@ -64,15 +64,15 @@ export class EvidenceView {
           h("td", {}, row.interval ? row.interval.map(difference).join(" to ") : ""),
         ),
       ),
-      ...(evidence.measures ?? []).map((measure) =>
+      ...partsOf(evidence).map(({ name, calibrated, difference: points, interval }) =>
         h(
           "tr",
           {},
-          h("th", { scope: "row" }, `Chosen heads: ${measure.name}`),
+          h("th", { scope: "row" }, name),
           h("td", {}, String(entry.heads.length)),
-          h("td", {}, `${(100 * measure.calibrated).toFixed(1)} %`),
-          h("td", {}, `${signedTenth(100 * measure.difference)} points`),
-          h("td", {}, measure.interval.map((one) => signedTenth(100 * one)).join(" to ")),
+          h("td", {}, `${(100 * calibrated).toFixed(1)} %`),
+          h("td", {}, `${signedTenth(100 * points)} points`),
+          h("td", {}, interval ? interval.map((one) => signedTenth(100 * one)).join(" to ") : ""),
         ),
       ),
     );
@@ -80,9 +80,28 @@ export class EvidenceView {
   }
 }
 
+interface PartRow {
+  name: string;
+  calibrated: number;
+  difference: number;
+  interval: readonly [number, number] | null;
+}
+
+/** The chosen set seen closer: other measures, each task, tasks that it was not chosen on, and what is left without any shift between labels. */
+function partsOf({ measures = [], tasks = [], leaveOneOut = [], biasFree }: Evidence): PartRow[] {
+  return [
+    ...measures.map((one) => ({ ...one, name: `Chosen heads: ${one.name}` })),
+    ...tasks.map((one) => ({ ...one, name: `Chosen heads on ${one.task}, n = ${one.n}` })),
+    ...leaveOneOut.map((one) => ({ ...one, name: `Chosen without ${one.task}, on it, n = ${one.n}` })),
+    ...(biasFree
+      ? [{ ...biasFree, name: `Chosen heads: ${biasFree.measure}`, difference: biasFree.calibrated - biasFree.baseline, interval: null }]
+      : []),
+  ];
+}
+
 /** The last layer: parts, seeds, the search's own sentence; and, for code, what the numbers are logarithms of. */
 function howMeasured({ heads, verdict }: HeadSetEntry, evidence: Evidence): string[] {
-  const { task, chosenOn, validatedOn, confirmedOn, p, seed, metric, difference, interval } = evidence;
+  const { task, chosenOn, validatedOn, confirmedOn, p, seed, metric, difference, interval, comparisons, smallestGain } = evidence;
   const validated = validatedOn === undefined ? "" : `, validated on ${validatedOn}`;
   if (heads.length === 0) {
     const compared = confirmedOn === 0 ? "" : ` The others were compared on n = ${confirmedOn} more.`;
@@ -93,6 +112,12 @@ function howMeasured({ heads, verdict }: HeadSetEntry, evidence: Evidence): stri
   }
   return [
     `Measured on ${task}: chosen on ${chosenOn}${validated}, confirmed on n = ${confirmedOn} prompts that it was not chosen on, ${probability(p)}, seed ${seed}. Each prompt was answered with and without the heads; the interval is that of the paired differences.`,
+    ...(comparisons === undefined ? [] : [`${comparisons} candidate sets met on validation; the winner alone was confirmed.`]),
+    ...(smallestGain === undefined || smallestGain <= 0
+      ? []
+      : [
+          `So many prompts show a gain of ${unitOf(evidence).value(smallestGain).toFixed(1)} ${unitOf(evidence).name} in four of five cases.`,
+        ]),
     ...(metric === "log-likelihood"
       ? [
           `The score is the mean probability that the model gives to the token that stands in the file. It was measured as the mean logarithm of that probability, in nats a token: ${signed(difference)} (95 % ${signed(interval[0])} to ${signed(interval[1])}). One nat is a factor of 2.72 in probability.`,

@@ -64,7 +64,7 @@ export class Scores {
     this.element = h(
       "section",
       { class: "scores", "aria-labelledby": "scores-title" },
-      h("h2", { id: "scores-title" }, "Heads, each alone"),
+      h("h2", { id: "scores-title" }, "Effect of each head alone"),
       this.#axes.element,
       this.#readout,
       this.#legend.element,
@@ -116,7 +116,7 @@ export class Scores {
       this.#readout,
       this.#cell
         ? describeScore(run, this.#cell)
-        : "Squares: still racing. Filled dots: kept. Rings: in the chosen set. Point at a head to read its score.",
+        : "What each head alone would change, estimated or measured. Squares: still compared. Filled dots: kept. Rings: in the chosen set. Point at a head to read it.",
     );
   }
 

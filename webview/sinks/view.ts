@@ -1,7 +1,7 @@
 import { NOT_AN_EXPLANATION } from "../../src/core/sinks/values.js";
 import type { HeadMatrix, HeadMatrixParams, SinkMap } from "../../src/protocol/engine.js";
 import type { SinkPanelState, SinksToHost, SinksToView } from "../../src/protocol/sink-panel.js";
-import { progressRing } from "../controls.js";
+import { button, progressRing } from "../controls.js";
 import { h } from "../dom.js";
 import { TILE_SIDE, type TileWish } from "../paint/tiles.js";
 import { onThemeChange, themeKind } from "../theme.js";
@@ -38,6 +38,7 @@ export class SinkView {
   readonly #tables: Tables;
   readonly #message = h("p", { class: "message", role: "status", "data-name": "message" });
   readonly #busy = progressRing("Working");
+  readonly #cancel = button("Cancel", () => this.port.post({ type: "cancel" }), { name: "cancel" });
   readonly #content: HTMLElement;
   #state: SinkPanelState | null = null;
   #map: SinkMap | null = null;
@@ -77,7 +78,7 @@ export class SinkView {
     );
     this.element.append(
       this.#bar.element,
-      h("div", { class: "row status-row" }, this.#busy, this.#message),
+      h("div", { class: "row status-row" }, this.#busy, this.#message, this.#cancel),
       this.#content,
       h("p", { class: "note" }, NOT_AN_EXPLANATION),
     );
@@ -122,6 +123,7 @@ export class SinkView {
     this.#message.textContent = state.phase === "ready" ? "" : state.message;
     this.#message.classList.toggle("failed", state.phase === "failed");
     this.#busy.hidden = state.phase !== "working";
+    this.#cancel.hidden = state.phase !== "working";
     this.#content.hidden = model.reading === null;
     if (!isRead(model)) return;
     this.#tokens.update(model);

@@ -92,7 +92,14 @@ export class SinkPanel implements vscode.Disposable {
     const { signal } = asking;
     this.decorations.clear();
     this.map = null;
-    this.set({ phase: "working", message: "Reading the prompt…", label: "", source, mapId: null, decorations: false });
+    this.set({
+      phase: "working",
+      message: "Reading the prompt. A long one takes some seconds for every thousand tokens.",
+      label: "",
+      source,
+      mapId: null,
+      decorations: false,
+    });
     try {
       const prompt = this.prompts.of(source);
       this.prompt = prompt;
@@ -144,6 +151,9 @@ export class SinkPanel implements vscode.Disposable {
         return;
       case "open":
         return await this.show(message.source);
+      case "cancel":
+        this.asking?.abort();
+        return this.set({ phase: "empty", message: "Cancelled. Choose a prompt to see where the model's heads look." });
       case "matrix":
         return await this.matrix(message.request, message.params);
       case "threshold":
