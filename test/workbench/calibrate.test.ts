@@ -121,7 +121,10 @@ describe("calibrate in the workbench", { skip: missing, concurrency: 1 }, () => 
       .waitFor({ timeout: 20_000 });
     await driver.screenshot("killed");
     await named("resume").click();
-    await named("cancel").waitFor({ timeout: 60_000 });
+    // Not before the model is there again: what fits it is judged below.
+    await named("verdict")
+      .filter({ hasText: /^Searching on/ })
+      .waitFor({ timeout: 120_000 });
   });
 
   it("a damaged head set is refused on import, one of another model is kept but cannot be switched on", async () => {

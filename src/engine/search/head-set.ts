@@ -64,10 +64,10 @@ function evidenceOf(params: CalibrateParams, subject: Subject, { confirmed, size
     comparisons: result.validated.length,
     choosingTokenLayers: Math.round(finding.tokenLayers),
     choosingSeconds: Math.round(finding.seconds * 10) / 10,
-    ...(biasFree ? { biasFree } : {}),
+    ...(biasFree ? { biasFree: { ...biasFree } } : {}),
     ...(smallestGain === null ? {} : { smallestGain }),
-    ...(tasks.length > 0 ? { tasks } : {}),
-    ...(leaveOneOut.length > 0 ? { leaveOneOut } : {}),
+    ...(tasks.length > 0 ? { tasks: tasks.map((row) => ({ ...row })) } : {}),
+    ...(leaveOneOut.length > 0 ? { leaveOneOut: leaveOneOut.map((row) => ({ ...row })) } : {}),
     metric: params.workspace === undefined ? "accuracy" : "log-likelihood",
     // The published form counts the greedy token's text and is 0 for tokenizers that write " A"; a search needs a score that moves.
     scoring: subject.scoring,
