@@ -23,9 +23,10 @@ test("values: joined, separate, beginning with a dash, empty", () => {
   assert.equal(text(flags("--prompt", "--- a/file"), "prompt"), "--- a/file");
   assert.equal(text(flags("--prompt", ""), "prompt"), "");
   assert.deepEqual(parse(["--task", "sst2", "AGNews", "--json"], own), {
-    flags: { __proto__: null, task: ["sst2"], json: true },
-    rest: ["AGNews"],
+    flags: { __proto__: null, task: ["sst2", "AGNews"], json: true },
+    rest: [],
   });
+  assert.deepEqual(list(flags("--task", "sst2", "MR", "--seed", "1", "--task", "CB"), "task"), ["sst2", "MR", "CB"]);
 });
 
 test("unknown flags and forgotten values are one sentence each", () => {

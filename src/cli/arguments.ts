@@ -55,7 +55,10 @@ export function parse(args: string[], own: FlagTable): { flags: Flags; rest: str
   return { flags: parsed.values, rest: parsed.positionals };
 }
 
-/** A value may begin with a dash (`--prompt "-5 degrees"`, `--seed -3`): a flag that takes a value takes what follows it. */
+/**
+ * A value may begin with a dash (`--prompt "-5 degrees"`, `--seed -3`): a flag that takes a value takes what follows it, and one that may be repeated
+ * takes all that follows up to the next flag (`--task sst2 MR --merge a.jsonl b.jsonl`).
+ */
 function joinValues(args: readonly string[], table: FlagTable): string[] {
   const joined: string[] = [];
   for (let i = 0; i < args.length; i++) {
@@ -66,6 +69,11 @@ function joinValues(args: readonly string[], table: FlagTable): string[] {
     if (takesValue && next !== undefined && !isFlag(next, table)) {
       joined.push(`${arg}=${next}`);
       i++;
+      if (!table[arg.slice(2)]?.many) continue;
+      for (let more = args[i + 1]; more !== undefined && !more.startsWith("-"); more = args[i + 1]) {
+        joined.push(`${arg}=${more}`);
+        i++;
+      }
     } else joined.push(arg);
   }
   return joined;

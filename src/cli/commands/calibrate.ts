@@ -45,9 +45,9 @@ export const calibrate: Command = {
     layers: { value: "A-B", does: "only heads of these layers", default: "all but the first two and the last" },
   },
   help: "Chooses on one part of the prompts, validates on a second, confirms on a third. `on` in the set says whether the confirmation holds.",
-  async run(session, flags, rest) {
-    const tasks = [...list(flags, "task"), ...(flags.task !== undefined ? rest : [])];
-    const merge = [...list(flags, "merge"), ...(flags.merge !== undefined ? rest : [])];
+  async run(session, flags) {
+    const tasks = list(flags, "task");
+    const merge = list(flags, "merge");
     const workspace = text(flags, "workspace");
     if (tasks.length > 0 === (workspace !== undefined))
       throw new ActError("usage", "Say what to calibrate for: --task NAME…, or --workspace DIR for your own code.");
