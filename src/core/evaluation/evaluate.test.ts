@@ -98,10 +98,16 @@ test("rivals stand beside the set on the same prompts, each against no heads; a 
     "set + affine": [40, 1, 0.5],
     "linear probe": [40, 1, 0.5],
     "random sets (mean of 2)": [40, 0.75, 0.25],
-    ZeroTuning: [40, 0.5, 0],
+    "ZeroTuning (one strength for all heads)": [40, 0.5, 0],
   });
   for (const { interval, difference } of rivals) assert.ok(interval[0] <= difference && difference <= interval[1]);
   assert.deepEqual([biasFree?.measure, biasFree?.baseline, biasFree?.calibrated], ["AUC", 1, 1]);
+});
+
+test("ZeroTuning tuned by head is called so", async () => {
+  const tuned: EvaluationRecord = { type: "tuned", task: "sst2", repeat: 0, betas: [1, 0.5] };
+  const { rivals = [] } = await rivalResults("sst2", [...leaning(20), tuned], 1, async () => {});
+  assert.equal(rivals.at(-1)?.name, "ZeroTuning");
 });
 
 test("few-shot repeats fit apart and count an item once", async () => {
@@ -119,7 +125,7 @@ test("without a set there are no rivals of it", async () => {
   assert.equal(biasFree, undefined);
   assert.deepEqual(
     rivals.map(({ name }) => name),
-    ["batch calibration", "affine", "linear probe", "ZeroTuning"],
+    ["batch calibration", "affine", "linear probe", "ZeroTuning (one strength for all heads)"],
   );
 });
 

@@ -134,7 +134,10 @@ export async function rivalResults(
         (record) => (record.rivals?.random ?? []).reduce((sum, scores) => sum + correct(scores, record), 0) / sets,
       ),
     );
-  rivals.push(result(RIVAL_NAMES.zeroTuning, (record) => correct(record.rivals?.zeroTuning ?? [], record)));
+  // Where the model has no gradient it is a lesser rival, and called so.
+  const byHead = of(all, name, "tuned").some(({ betas }) => betas !== null);
+  const zeroTuning = `${RIVAL_NAMES.zeroTuning}${byHead ? "" : " (one strength for all heads)"}`;
+  rivals.push(result(zeroTuning, (record) => correct(record.rivals?.zeroTuning ?? [], record)));
   const first = training[0]?.on ? records.filter(({ repeat }) => repeat === 0) : [];
   const rows = (arm: Arm) => first.map((record) => rowOf(record, arm));
   const biasFree = first.length > 0 && compareBiasFree(rows("off"), rows("on"));

@@ -38,6 +38,14 @@ export interface TrainingRecord {
   zeroTuning: number[][];
 }
 
+/** ZeroTuning's strength of every eligible head, tuned on the training prompts; null where the model has no gradient. */
+export interface TunedRecord {
+  type: "tuned";
+  task: string;
+  repeat: number;
+  betas: number[] | null;
+}
+
 /** The last hidden state of a prompt, without calibration. */
 export interface HiddenRecord {
   type: "hidden";
@@ -83,7 +91,14 @@ export interface GeneratedAnswer {
   followed?: boolean[];
 }
 
-export type EvaluationRecord = GeneratedRecord | ItemRecord | TrainingRecord | HiddenRecord | ContentFreeRecord | SkippedRecord;
+export type EvaluationRecord =
+  | GeneratedRecord
+  | TunedRecord
+  | ItemRecord
+  | TrainingRecord
+  | HiddenRecord
+  | ContentFreeRecord
+  | SkippedRecord;
 
 const PROMPT: ReadonlySet<string> = new Set(["item", "generated", "skipped"]);
 

@@ -24,11 +24,12 @@ export async function evaluateLabelled(
     ...[...plan.works, ...plan.training].map(({ tokens }) => tokens.length),
     ...plan.contentFree.flatMap(({ tokens }) => tokens.map((one) => one.length)),
   );
+  await rivals?.tune(plan.training, records, turn, (done, total) => tell("ZeroTuning by gradient", done, total));
   await model.withSegments({ segment: longest * arms.length, contextSize: longest, sequences: arms.length }, async (context) => {
     const batch = new SetBatch(context, turn);
     for (const [index, work] of plan.training.entries()) {
       if (!rivals || records.has({ type: "training", task: work.task.name, repeat: work.repeat, id: work.item.id })) continue;
-      await records.add(await rivals.training(batch, work, signal));
+      await records.add(await rivals.training(batch, work, records.all, signal));
       evaluated();
       tell(`${work.task.name}, training prompts`, index + 1, plan.training.length);
     }

@@ -1,9 +1,8 @@
 import { bestStrength, rivalResults } from "../../core/evaluation/evaluate.js";
-import { type EvaluationRecord, keyOf, type TrainingRecord } from "../../core/evaluation/records.js";
+import { type EvaluationRecord, keyOf, type TrainingRecord, type TunedRecord } from "../../core/evaluation/records.js";
 import { randomArms } from "../../core/search/confirm/arms.js";
 import { toHead, toIndex } from "../../core/search/scorer.js";
 import type { Calibration } from "../../protocol/calibration.js";
-import { DEFAULT_THRESHOLD } from "../../protocol/calibration.js";
 import type { TaskResult } from "../../protocol/engine.js";
 import type { Turn } from "../queue.js";
 import type { Model } from "../run/model.js";
@@ -11,6 +10,7 @@ import type { SetBatch } from "../run/set-batch.js";
 import { labelTokens } from "../search/task-items.js";
 import { hiddenStates } from "./hidden-states.js";
 import type { Plan, Work } from "./plan.js";
+import { tunedStrengths, zeroTuning } from "./zero-tuning.js";
 
 /** What ZeroTuning may scale the initial token's attention by; chosen on the training prompts. */
 const ZERO_TUNING = [0.3, 0.6, 1.5, 2.5] as const;
@@ -24,10 +24,9 @@ export interface Records {
   has(key: Parameters<typeof keyOf>[0]): boolean;
 }
 
-/** The rivals that need evaluations of their own: random sets of the set's size, ZeroTuning of all eligible heads, and hidden states for the probe. */
+/** The rivals that need evaluations of their own: random sets of the set's size, ZeroTuning by head or of all eligible heads alike, and hidden states for the probe. */
 export class RivalArms {
   private readonly random: Calibration[];
-  private readonly zeroTuning: Calibration[];
 
   constructor(
     private readonly model: Model,
@@ -35,7 +34,6 @@ export class RivalArms {
   ) {
     const { heads } = model.info;
     const eligible = model.eligibleHeads;
-    const { act } = model.info;
     const sets = set
       ? randomArms(
           eligible.map((head) => toIndex(head, heads)),
@@ -45,15 +43,39 @@ export class RivalArms {
         )
       : [];
     this.random = sets.map((arm) => ({ ...(set as Calibration), heads: arm.heads.map((head) => toHead(head, heads)) }));
-    this.zeroTuning = act.supported
-      ? ZERO_TUNING.map((beta) => ({ method: "zero-tuning", heads: eligible, beta, threshold: DEFAULT_THRESHOLD, statistics: "running" }))
-      : [];
+  }
+
+  /** ZeroTuning's strengths that compete on the training prompts: one for all heads, and those tuned by gradient. */
+  private strengths(records: readonly EvaluationRecord[], { task, repeat }: Work): Calibration[] {
+    const { model } = this;
+    if (!model.info.act.supported) return [];
+    const tuned = records.find(
+      (record): record is TunedRecord => record.type === "tuned" && record.task === task.name && record.repeat === repeat,
+    );
+    const common = ZERO_TUNING.map((beta) => zeroTuning(model, { beta }));
+    return tuned?.betas ? [...common, zeroTuning(model, { betas: tuned.betas })] : common;
+  }
+
+  /** Tunes ZeroTuning for each task and repeat that has no record of it yet. */
+  async tune(training: readonly Work[], records: Records, turn: Turn, tell: (done: number, total: number) => void): Promise<void> {
+    if (!this.model.info.act.supported) return;
+    const groups = new Map<string, Work[]>();
+    for (const work of training) {
+      const key = `${work.task.name} ${work.repeat}`;
+      groups.set(key, [...(groups.get(key) ?? []), work]);
+    }
+    for (const [index, own] of [...groups.values()].entries()) {
+      const [{ task, repeat }] = own as [Work];
+      const about = { type: "tuned" as const, task: task.name, repeat };
+      if (!records.has(about)) await records.add({ ...about, betas: await tunedStrengths(this.model, own, turn) });
+      tell(index + 1, groups.size);
+    }
   }
 
   /** Scores of a training prompt in every arm. */
-  async training(batch: SetBatch, work: Work, signal: AbortSignal): Promise<TrainingRecord> {
+  async training(batch: SetBatch, work: Work, records: readonly EvaluationRecord[], signal: AbortSignal): Promise<TrainingRecord> {
     const { task, repeat, item, tokens } = work;
-    const arms = [null, ...(this.set ? [this.set] : []), ...this.zeroTuning];
+    const arms = [null, ...(this.set ? [this.set] : []), ...this.strengths(records, work)];
     const scores = (await batch.prompt(tokens, arms, signal)).map((logits) => this.scoresOf(work, logits));
     const own = this.set ? 2 : 1;
     return {
@@ -69,11 +91,12 @@ export class RivalArms {
   }
 
   /** Calibrations to evaluate a judged prompt under, behind the run's own: random sets, then ZeroTuning as the training prompts chose it. */
-  judged(records: readonly EvaluationRecord[], { task, repeat }: Work): Calibration[] {
+  judged(records: readonly EvaluationRecord[], work: Work): Calibration[] {
+    const { task, repeat } = work;
     const training = records.filter(
       (record): record is TrainingRecord => record.type === "training" && record.task === task.name && record.repeat === repeat,
     );
-    const zero = this.zeroTuning[bestStrength(training)];
+    const zero = this.strengths(records, work)[bestStrength(training)];
     return [...this.random, ...(zero ? [zero] : [])];
   }
 
