@@ -4,6 +4,7 @@ import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import * as vscode from "vscode";
 import { toMessages } from "../../src/host/chat/messages.js";
+import { ConversationStore } from "../../src/store/conversations.js";
 import { test, until } from "./harness.js";
 import { openWith, services, withSetting } from "./services.js";
 
@@ -102,6 +103,24 @@ test("a question asked while answering waits in line; an edit keeps what followe
   assert.deepEqual([questions(), chat.conversation.draft], [["Instead"], "half"]);
 }, 120_000);
 
+test("what another window writes into the same conversation is kept and shown", async () => {
+  const { chat, context } = await services();
+  await chat.receive({ type: "new" });
+  await withSetting("chat.maxTokens", 12, async () => {
+    await chat.receive({ type: "send", text: "Mine" });
+    const other = new ConversationStore(join((context.storageUri ?? context.globalStorageUri).fsPath, "conversations"));
+    const theirs = (await other.list()).conversations.find(({ id }) => id === chat.conversation.id);
+    assert.ok(theirs);
+    theirs.turns.push({ id: "theirs", question: "Theirs", attachments: [], answers: [], chosen: 0, leftOut: 0 });
+    await other.save(theirs);
+    await chat.receive({ type: "send", text: "Mine too" });
+    const questions = chat.conversation.turns.map(({ question }) => question).sort();
+    assert.deepEqual(questions, ["Mine", "Mine too", "Theirs"]);
+    await other.save(theirs);
+    assert.deepEqual(theirs.turns.map(({ question }) => question).sort(), questions);
+  });
+}, 60_000);
+
 test("secrets and ignored files are not attached", async () => {
   const { chat } = await services();
   await chat.receive({ type: "new" });
@@ -160,6 +179,24 @@ test("tool calls and their results keep their places in a conversation", () => {
     { role: "assistant", content: "Let me look.", toolCalls: [{ id: "c1", name: "weather", arguments: { city: "Delft" } }] },
     { role: "tool", content: "rain", toolCallId: "c1" },
   ]);
+});
+
+test("system messages, data that is text, and results of other forms reach the model", () => {
+  const data = { mimeType: "text/plain", data: new TextEncoder().encode("from a file") };
+  const rendered = { value: { kind: "element" } };
+  const result = new vscode.LanguageModelToolResultPart("c1", [new vscode.LanguageModelTextPart("a "), data, rendered]);
+  const message = (role: number, content: unknown[]) =>
+    ({ role, content, name: undefined }) as unknown as vscode.LanguageModelChatRequestMessage;
+  assert.deepEqual(
+    [message(3, [new vscode.LanguageModelTextPart("be brief")]), message(1, [result, new vscode.LanguageModelTextPart("so?")])].flatMap(
+      toMessages,
+    ),
+    [
+      { role: "system", content: "be brief" },
+      { role: "tool", content: 'a from a file{"kind":"element"}', toolCallId: "c1" },
+      { role: "user", content: "so?" },
+    ],
+  );
 });
 
 test("giving up a request of another extension ends it as cancelled, and what is too long says so", async () => {

@@ -134,6 +134,16 @@ describe("chat templates of llama.cpp's bundle", () => {
       assert.equal(hostile.controls, say(prompt, talk("x"), tools("x")).controls, "control text of a message became control tokens");
     });
 
+  test("a prompt cut at its control texts has the tokens of the whole", { skip }, () => {
+    for (const name of names) {
+      const messages = TALKS["stopped in the middle"]?.[0] ?? [];
+      const warm = promptOf(name);
+      warm.encode([user("  <|im_start|> hello\n\n"), assistant("<|endoftext|> yes "), user("1 2  3")]);
+      for (const more of [messages, [...messages, assistant("  indented\n\n"), user("\n\nblank\n lines ")]])
+        assert.deepEqual(warm.encode(more), promptOf(name).encode(more), name);
+    }
+  });
+
   test("tool definitions in the form of the API", () => {
     assert.deepEqual(templateTool({ name: "f" }), {
       type: "function",
