@@ -70,9 +70,7 @@ export async function run(context: BuildContext): Promise<WorkbenchSearch> {
     await page.keyboard.press("Escape");
 
     await page.locator(".tab", { hasText: "Calibrate Heads" }).click();
-    await named("verdict")
-      .filter({ hasText: /untouched prompts|validation prompts/ })
-      .waitFor(limit);
+    await driver.frame().locator('[data-name="verdict"][data-phase*="help"]').waitFor(limit);
     const verdictSeconds = seconds();
     const verdict = await textOf(named("verdict"));
     await driver.command("View: Toggle Primary Side Bar Visibility");

@@ -1,6 +1,7 @@
 import * as path from "node:path";
 import * as vscode from "vscode";
 import { isSecretPath } from "../../core/secrets.js";
+import { registerCommand } from "../commands.js";
 import type { Settings } from "../settings.js";
 import { onBattery } from "./battery.js";
 
@@ -60,12 +61,12 @@ export class Pauses implements vscode.Disposable {
 
 export function registerPauseCommands(settings: Settings): vscode.Disposable {
   return vscode.Disposable.from(
-    vscode.commands.registerCommand("act.toggleCompletions", async () => {
+    registerCommand("act.toggleCompletions", async () => {
       const on = !settings.get("completions.enabled");
       await settings.set("completions.enabled", on);
       vscode.window.setStatusBarMessage(on ? "ACT: suggestions resumed" : "ACT: suggestions paused", 3000);
     }),
-    vscode.commands.registerCommand("act.toggleLanguage", async () => {
+    registerCommand("act.toggleLanguage", async () => {
       const language = vscode.window.activeTextEditor?.document.languageId;
       if (!language) return void vscode.window.showInformationMessage("Open a file first: the pause is for its language.");
       const paused = settings.get("completions.pausedLanguages");
