@@ -1,6 +1,7 @@
 /**
  * What a gradient of every head costs beside a forward pass of the same prompt: `node scripts/run.mjs bench gradient` (ACT_MODEL: another model).
- * Both take turns in one context, labels after prompts of several lengths and texts of 16 tokens; memory is what the context grew by.
+ * Both take turns in one context, labels after prompts of several lengths and texts of 16 tokens; memory is what the context grew by. Time that
+ * passed with two threads, or with ACT_BENCH_CLOCK=cpu the process's CPU time with one thread, for a machine that does other things meanwhile.
  */
 import process from "node:process";
 import { random } from "../../src/core/numbers/random.js";
@@ -12,9 +13,11 @@ import { Model } from "../../src/engine/run/model.js";
 import { type GradientItem, withGradients } from "../../src/engine/search/gradient.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
 
-const LENGTHS = [32, 100, 256, 1024];
+const LENGTHS = (process.env.ACT_BENCH_LENGTHS ?? "32,100,256,1024").split(",").map(Number);
 const ROUNDS = Number(process.env.ACT_BENCH_ROUNDS ?? 9);
 const TEXT = 16;
+const CPU = process.env.ACT_BENCH_CLOCK === "cpu";
+const now = () => (CPU ? process.cpuUsage().user / 1000 : performance.now());
 const never = new AbortController().signal;
 const turn: Turn = { signal: never, waited: 0, pause: async () => {}, rest: async () => {}, during: (other) => other, preempted: never };
 
@@ -34,7 +37,7 @@ export async function run(): Promise<Row[]> {
   const { header } = await preflight(path);
   const { backend, reason } = await new Backends(() => {}).choose("cpu");
   const file = { sha256: "unused", bytes: 0, shape: header, trainContext: header.trainContext, backendReason: reason };
-  const model = await Model.load(backend, { path, sequences: 0, threads: 2 }, file, () => {}, never);
+  const model = await Model.load(backend, { path, sequences: 0, threads: CPU ? 1 : 2 }, file, () => {}, never);
   const rng = random(1);
   const words = (count: number) => Array.from({ length: count }, () => Math.floor(rng() * (model.info.vocabulary - 1000)) + 500);
   const rows: Row[] = [];
@@ -53,9 +56,9 @@ export async function run(): Promise<Row[]> {
         };
         for (let round = -1; round < ROUNDS; round++)
           for (const [name, work] of [["forward", () => scorer.forward(0, never)] as const, ["gradient", gradient] as const]) {
-            const start = performance.now();
+            const start = now();
             await work();
-            if (round >= 0) times[name].push(performance.now() - start); // the first plans its buffers
+            if (round >= 0) times[name].push(now() - start); // the first plans its buffers
           }
       });
       const [forwardMs, gradientMs] = [quantile(times.forward, 0.5), quantile(times.gradient, 0.5)];

@@ -2,7 +2,7 @@
 import type { Cost, HeadIndex, Outcome } from "./scorer.js";
 
 /**
- * What a backward pass costs beside the forward pass that goes before it, both together in forward passes of the same prompt (measured: test/bench/README.md).
+ * What a backward pass costs beside the forward pass that goes before it, both together in forward passes of the same prompt (measured 2.05 to 2.55: test/bench/README.md).
  * Cost counts with it.
  */
 export const GRADIENT_PASSES = 2.5;
@@ -99,11 +99,16 @@ export function textLoss(rows: readonly Float32Array[], text: readonly number[],
     const row = rows[i] as Float32Array;
     let most = Number.NEGATIVE_INFINITY;
     for (let id = 0; id < vocabulary; id++) most = Math.max(most, row[id] as number);
-    let total = 0;
-    for (let id = 0; id < vocabulary; id++) total += Math.exp((row[id] as number) - most);
-    loss += most + Math.log(total) - (row[token] as number);
     const own = dLogits.subarray(i * vocabulary, (i + 1) * vocabulary);
-    for (let id = 0; id < vocabulary; id++) own[id] = (scale * Math.exp((row[id] as number) - most)) / total;
+    let total = 0;
+    for (let id = 0; id < vocabulary; id++) {
+      const power = Math.exp((row[id] as number) - most);
+      own[id] = power;
+      total += power;
+    }
+    loss += most + Math.log(total) - (row[token] as number);
+    const share = scale / total;
+    for (let id = 0; id < vocabulary; id++) own[id] = (own[id] as number) * share;
     own[token] = (own[token] as number) - scale;
   });
   return { loss: loss * scale, dLogits };
