@@ -17,7 +17,20 @@ const TYPES: Record<string, number> = { f32: 0, f16: 1, q4_0: 2, q8_0: 8 };
 
 function run(program: string, input: OpInput): OpOutput {
   const { rows, keys, streams, heads, kvHeads, dk, dv, transposedValues, entries, slots, state } = input;
-  const shape = [rows, keys, streams, heads, kvHeads, dk, dv, Number(transposedValues), entries.length / 8, slots, state.length / slots];
+  const shape = [
+    rows,
+    keys,
+    streams,
+    heads,
+    kvHeads,
+    dk,
+    dv,
+    Number(transposedValues),
+    Number(input.interleaved ?? false),
+    entries.length / 8,
+    slots,
+    state.length / slots,
+  ];
   const types = [input.typeK, input.typeV, input.typeMask].map((type) => TYPES[type] as number);
   const arrays = [input.o, input.q, input.k, input.v, input.mask, input.keysTable, entries, state];
   const bytes = (array: Float32Array | Int32Array) => Buffer.from(array.buffer, array.byteOffset, array.byteLength);

@@ -13,6 +13,7 @@ export const BASE: Shape = {
   typeV: "f16",
   typeMask: "f16",
   transposedValues: false,
+  interleaved: false,
   softcap: 0,
   maxBias: 0,
   sinks: "one",
@@ -92,6 +93,24 @@ export function opCases(): Case[] {
   for (const typeV of ["f16", "f32"] as TensorType[])
     for (const rows of [1, 40])
       add(`transposed ${typeV} values, ${rows} rows`, { transposedValues: true, typeV, rows: [rows], past: 40, sinks: "sharp" }, true);
+
+  for (const typeK of ["f16", "q8_0"] as TensorType[])
+    add(
+      `heads side by side as in the cache, ${typeK}`,
+      {
+        interleaved: true,
+        typeK,
+        dk: 128,
+        dv: 128,
+        rows: [40, 1],
+        keys: 300,
+        past: 100,
+        streams: 2,
+        calibrated: [[0, 5], [3]],
+        sinks: "many",
+      },
+      true,
+    );
 
   for (const rows of [1, 40]) {
     add(`soft-cap 5, ${rows} rows`, { softcap: 5, rows: [rows], past: 40, sinks: "many" }, rows > 1);

@@ -63,6 +63,14 @@ test("the engine's check at start-up passes the kernels and says what is wrong w
         throw new Error("the device could not run the op");
       }),
     ],
+    [
+      "with heads of 128 elements, the attention of 70 rows differs",
+      check(({ o, dk, rows }, right) => (dk > 64 && rows > 64 ? { ...right, o } : right)),
+    ],
+    [
+      "with heads of 256 elements, the attention of 4 rows differs",
+      check(({ o, dk, rows }, right) => (dk > 128 && rows === 4 ? { ...right, o } : right)),
+    ],
     ["it is refused", check(() => null)],
     ["with keys and values in q4_0, it is refused", check((input, right) => (input.typeV === "q4_0" ? null : right))],
     ["does not take the operation", check((_, right) => right, false)],

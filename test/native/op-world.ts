@@ -29,6 +29,8 @@ export interface Shape {
   typeV: TensorType;
   typeMask: "f16" | "f32";
   transposedValues: boolean;
+  /** The heads of a token side by side, as in llama.cpp's cache. */
+  interleaved: boolean;
   softcap: number;
   maxBias: number;
   sinks: Sinks;
@@ -222,6 +224,7 @@ export class World {
         typeV: shape.typeV,
         typeMask: shape.typeMask,
         transposedValues: shape.transposedValues,
+        interleaved: shape.interleaved,
         scale,
         maxBias: shape.maxBias,
         softcap: shape.softcap,

@@ -31,6 +31,8 @@ export interface OpInput {
   typeV: string;
   typeMask: string;
   transposedValues: boolean;
+  /** The heads of a token lie side by side on the device, as in llama.cpp's cache; the arrays here stay as they are. */
+  interleaved?: boolean;
   scale: number;
   maxBias: number;
   softcap: number;

@@ -56,14 +56,18 @@ public:
     std::map<int32_t, ggml_tensor *>                entries;
 
 private:
+    std::map<const llama_kv_cache *, std::vector<int32_t>> visible; // N by stream: keys that the last of its rows sees
+
     // first and last position of a sequence's rows in this ubatch
     std::pair<llama_pos, llama_pos> rows(const llama_ubatch * ubatch, llama_seq_id id) const {
         const size_t s = std::find(streams.begin(), streams.end(), id) - streams.begin();
         return { ubatch->pos[s*n_rows], ubatch->pos[(s + 1)*n_rows - 1] };
     }
 
-    void set_keys(const llama_ubatch * ubatch, const llama_kv_cache * cache, ggml_tensor * tensor) const {
+    void set_keys(const llama_ubatch * ubatch, const llama_kv_cache * cache, ggml_tensor * tensor) {
         const int64_t n_kv = tensor->ne[0];
+        auto & seen = visible[cache];
+        seen.assign(streams.size(), 0);
         std::vector<int32_t> data(ggml_nelements(tensor), 0);
 
         for (size_t s = 0; s < streams.size(); s++) {
@@ -84,6 +88,7 @@ private:
                 position[i] = p;
                 count   [i] = last - std::max(p, start) + 1;
                 segment [i] = last - std::max(p, first) + 1;
+                seen[s]++;
             }
         }
         ggml_backend_tensor_set(tensor, data.data(), 0, data.size()*sizeof(int32_t));
@@ -101,7 +106,7 @@ private:
             }
             const auto & config = seq->config;
             const auto [first, last] = rows(ubatch, streams[s]);
-            const float limit = config.relative ? config.threshold/visible(ubatch, il, streams[s]) : config.threshold;
+            const float limit = config.relative ? config.threshold/visible.at(act->cache(il))[s] : config.threshold;
             for (const auto & e : list->second) {
                 const bool seen = act->window.layer == il && act->window.head == e.head && s == 0;
                 const int32_t flags =
@@ -123,24 +128,37 @@ private:
         }
         ggml_backend_tensor_set(tensor, data.data(), 0, data.size()*sizeof(int32_t));
     }
-
-    // N: keys that the last row of a sequence sees
-    int32_t visible(const llama_ubatch * ubatch, int32_t il, llama_seq_id id) const {
-        const auto & cells = act->cache(il)->get_cells(id);
-        const llama_pos last = rows(ubatch, id).second;
-        int32_t n = 0;
-        for (uint32_t i = 0; i < cells.size(); i++) {
-            n += !cells.is_empty(i) && cells.seq_has(i, id) && cells.pos_get(i) <= last;
-        }
-        return n;
-    }
 };
 
-// The device that holds the layer's keys, if it has the op for these operands.
-bool device_takes(const llama_act & act, int32_t il, const ggml_tensor * node) {
-    ggml_backend_buffer_type_t buft = ggml_backend_buffer_get_type(act.cache(il)->get_k_storage(il)->buffer);
-    ggml_backend_dev_t         dev  = ggml_backend_buft_get_device(buft);
-    return dev == nullptr || ggml_backend_dev_supports_op(dev, node);
+// The backend of the graph that computes on a device; nullptr: none, so it cannot run there.
+ggml_backend_t backend_of(ggml_backend_sched_t sched, ggml_backend_dev_t dev) {
+    for (int i = 0; i < ggml_backend_sched_get_n_backends(sched); i++) {
+        ggml_backend_t backend = ggml_backend_sched_get_backend(sched, i);
+        if (ggml_backend_get_device(backend) == dev) {
+            return backend;
+        }
+    }
+    return nullptr;
+}
+
+// Whether every op of the graph runs in the CPU's memory, so that nothing need be said about where.
+bool all_on_cpu(ggml_backend_sched_t sched) {
+    for (int i = 0; i < ggml_backend_sched_get_n_backends(sched); i++) {
+        ggml_backend_dev_t dev = ggml_backend_get_device(ggml_backend_sched_get_backend(sched, i));
+        const auto type = dev ? ggml_backend_dev_type(dev) : GGML_BACKEND_DEVICE_TYPE_CPU;
+        if (type != GGML_BACKEND_DEVICE_TYPE_CPU && type != GGML_BACKEND_DEVICE_TYPE_ACCEL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Whether the op that computes o (behind views) can run on a device.
+bool computes(ggml_backend_dev_t dev, const ggml_tensor * o) {
+    while (o->op == GGML_OP_VIEW || o->op == GGML_OP_RESHAPE || o->op == GGML_OP_PERMUTE || o->op == GGML_OP_TRANSPOSE) {
+        o = o->src[0];
+    }
+    return ggml_backend_dev_supports_op(dev, o);
 }
 
 } // namespace
@@ -192,20 +210,10 @@ ggml_tensor * llama_act_build(
         for (const llama_seq_id id : streams) {
             if (act_sequence * seq = act->find(id)) {
                 seq->built.clear();
+                seq->why.clear();
             }
         }
     }
-
-    ggml_tensor *& keys = input->keys[act->cache(il)];
-    if (!keys) {
-        keys = ggml_new_tensor_3d(graph.ctx0, GGML_TYPE_I32, k->ne[1], GGML_ACT_KEYS_ROWS, n_stream);
-        ggml_set_input(keys);
-        ggml_set_name(keys, "act_keys");
-    }
-    ggml_tensor * entries = ggml_new_tensor_2d(graph.ctx0, GGML_TYPE_I32, GGML_ACT_ENTRY_SIZE, n_entries);
-    ggml_set_input(entries);
-    ggml_format_name(entries, "act_entries_l%d", il);
-    input->entries[il] = entries;
 
     const bool windowed = act->window_tensor && act->window.layer == il;
 
@@ -219,20 +227,52 @@ ggml_tensor * llama_act_build(
     params.row0     = windowed ? act->window.row0    : 0;
     params.column0  = windowed ? act->window.column0 : 0;
 
-    const auto node = [&](ggml_tensor * from) {
-        return ggml_act(graph.ctx0, from, q, k, v, mask, keys, entries, act->layers[il].state, windowed ? act->window_tensor : nullptr, &params);
-    };
+    const auto known = input->keys.find(act->cache(il));
+    ggml_tensor * keys = known != input->keys.end() ? known->second :
+        ggml_new_tensor_3d(graph.ctx0, GGML_TYPE_I32, k->ne[1], GGML_ACT_KEYS_ROWS, n_stream);
+    ggml_tensor * entries = ggml_new_tensor_2d(graph.ctx0, GGML_TYPE_I32, GGML_ACT_ENTRY_SIZE, n_entries);
 
-    ggml_tensor * cur = node(o);
-    if (!act->on_cpu.count(il) && !device_takes(*act, il, cur)) {
-        act->move_to_cpu(il);
+    const auto node = [&] {
+        return ggml_act(graph.ctx0, o, q, k, v, mask, keys, entries, act->layers[il].state, windowed ? act->window_tensor : nullptr, &params);
+    };
+    // Where the op runs; null: everything is in the CPU's memory.
+    ggml_backend_t backend = nullptr;
+    try {
+        act->reserve_cells(il, k->ne[1]);
+        if (!all_on_cpu(graph.sched)) {
+            ggml_backend_dev_t dev = act->device(il);
+            backend = dev ? backend_of(graph.sched, dev) : nullptr;
+            if (dev && !(backend && ggml_backend_dev_supports_op(dev, node()))) {
+                act->set_on_cpu(il, true);
+            }
+            if (!dev || act->on_cpu.count(il)) {
+                backend = graph.backend_cpu;
+            }
+        }
+    } catch (const std::exception & e) {
+        for (act_sequence * seq : here) {
+            seq->why = e.what();
+        }
+        return o;
     }
-    if (act->on_cpu.count(il)) {
-        // the op writes in place, so what it writes must lie where it runs
-        ggml_tensor * copy = ggml_cont(graph.ctx0, o);
-        ggml_backend_sched_set_tensor_backend(graph.sched, copy, graph.backend_cpu);
-        cur = node(copy);
-        ggml_backend_sched_set_tensor_backend(graph.sched, cur, graph.backend_cpu);
+    if (known == input->keys.end()) {
+        ggml_set_input(keys);
+        ggml_set_name(keys, "act_keys");
+        input->keys[act->cache(il)] = keys;
+    }
+    ggml_set_input(entries);
+    ggml_format_name(entries, "act_entries_l%d", il);
+    input->entries[il] = entries;
+
+    // The op runs where its state lies, which the scheduler must not choose: a copy of the state would take what the op writes, and be dropped.
+    // It writes o in place, so o must lie there as well.
+    if (backend && (backend == graph.backend_cpu || !computes(act->device(il), o))) {
+        o = ggml_cont(graph.ctx0, o);
+        ggml_backend_sched_set_tensor_backend(graph.sched, o, backend);
+    }
+    ggml_tensor * cur = node();
+    if (backend) {
+        ggml_backend_sched_set_tensor_backend(graph.sched, cur, backend);
     }
     graph.cb(cur, "act", il);
     if (graph.cparams.act_gradient) {

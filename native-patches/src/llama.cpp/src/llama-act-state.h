@@ -11,6 +11,9 @@
 
 #include <map>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 // A head of a sequence whose statistics are kept, and the row of its layer's state tensor where they are.
 struct act_entry {
@@ -30,17 +33,21 @@ struct act_sequence {
     bool watched = false;
     std::map<int32_t, std::vector<act_entry>> layers; // by head
     std::set<int32_t> built; // layers that have the op in the last graph
+    std::string       why;   // a sentence, where a layer has none for another reason than its attention
 };
 
-// Running sums and sink lists of one layer: rows of GGML_ACT_STATE_WIDTH(n_cells), handed out as slots.
+// Running sums and sink lists of one layer: rows of GGML_ACT_STATE_WIDTH(n_cells), handed out as slots. Both grow by need.
 struct act_layer {
     ggml_context_ptr        ctx;
     ggml_backend_buffer_ptr buffer;
     ggml_tensor           * state = nullptr;
     std::vector<bool>       used;
+
+    int64_t n_cells() const { return state ? (state->ne[0] - 2)/2 : 0; }
 };
 
 struct llama_act {
+    llama_context     & ctx;
     const llama_model & model;
     llama_memory_i    * memory;
 
@@ -57,18 +64,24 @@ struct llama_act {
     // Layers whose keys lie on a device that lacks the op (or lacks it for these operands): their op runs on the CPU.
     std::set<int32_t> on_cpu;
 
-    llama_act(const llama_model & model, llama_memory_i * memory) : model(model), memory(memory) {}
+    explicit llama_act(llama_context & ctx);
 
     // The cache of a layer; null where the context's memory is of another kind.
     const llama_kv_cache * cache(int il) const;
 
+    // The device that holds a layer's keys; null: the CPU's memory.
+    ggml_backend_dev_t device(int32_t il) const;
+
+    // Why these layers cannot be calibrated where their keys lie, as a sentence; "" where they can.
+    std::string refused(const std::set<int32_t> & layers) const;
+
     // The head sets and watched heads of a sequence; null where it has none. While watching, every head of every layer has an entry.
     act_sequence * find(llama_seq_id id);
 
-    // Gives a head of a sequence a slot, or marks it as calibrated too where it has one.
-    void add(act_sequence & seq, int32_t il, int32_t head, bool calibrated, float weight = 1.0f);
+    // Gives heads (layer, head) of a sequence slots. Throws where there is no memory; heads that have one by then keep it.
+    void add(act_sequence & seq, const std::vector<std::pair<int32_t, int32_t>> & heads);
 
-    // The same for all heads of the sequence's head set.
+    // The same for all heads of the sequence's head set, which are calibrated.
     void add_calibrated(act_sequence & seq);
 
     // Gives all slots of a sequence back.
@@ -77,12 +90,17 @@ struct llama_act {
     // Takes back what watching added.
     void unwatch();
 
-    // Another number of slots for a layer, in memory where its op runs; what is in the slots moves along. Throws where there is no memory.
-    void resize(int32_t il, act_layer & layer, size_t n);
+    // At least this many cells for a layer's slots.
+    void reserve_cells(int32_t il, int64_t n_cells);
 
-    void move_to_cpu(int32_t il);
+    // The layer's op runs on the CPU from now on, or (false) where its keys lie.
+    void set_on_cpu(int32_t il, bool on);
 
 private:
-    int32_t new_slot(int32_t il);
-    ggml_backend_buffer_type_t state_buffer_type(int32_t il) const;
+    // Whether a device has the op for this layer's cache.
+    bool takes_plain(int32_t il, ggml_backend_dev_t dev) const;
+
+    // Another size of a layer's state, in memory where its op runs; what is in the slots moves along. Throws where there is no memory, and then
+    // nothing has changed.
+    void resize(int32_t il, size_t n_slots, int64_t n_cells);
 };

@@ -18,7 +18,7 @@ namespace {
 llama_act * act_of(llama_context * ctx, bool create = true) {
     auto & cparams = ctx->get_cparams_mutable();
     if (!cparams.act && create) {
-        cparams.act = std::make_shared<llama_act>(ctx->get_model(), ctx->get_memory());
+        cparams.act = std::make_shared<llama_act>(*ctx);
     }
     return cparams.act.get();
 }
@@ -95,15 +95,36 @@ void llama_act_set(llama_context * ctx, llama_seq_id id, const llama_act_config 
     }
 
     llama_act * act = act_of(ctx);
-    act->clear(act->sequences[id]);
+    if (config) {
+        std::set<int32_t> layers;
+        for (const auto & [layer, head] : config->heads) {
+            layers.insert(layer);
+        }
+        const std::string reason = act->refused(layers);
+        if (!reason.empty()) {
+            throw std::invalid_argument(reason);
+        }
+    }
+    changed(ctx); // first: whatever happens below, no graph of before may be used again
+    act_sequence & seq = act->sequences[id];
+    const llama_act_config before = seq.config;
+    act->clear(seq);
     if (!config || config->heads.empty()) {
         act->sequences.erase(id);
-    } else {
-        act_sequence & seq = act->sequences[id];
+        return;
+    }
+    try {
         seq.config = *config;
         act->add_calibrated(seq);
+    } catch (...) { // no memory: what was set before stays, in the slots that it had; its sums start anew
+        act->clear(seq);
+        seq.config = before;
+        act->add_calibrated(seq);
+        if (before.heads.empty()) {
+            act->sequences.erase(id);
+        }
+        throw;
     }
-    changed(ctx);
 }
 
 void llama_act_begin(llama_context * ctx, llama_seq_id id) {
@@ -128,6 +149,14 @@ void llama_act_watch(llama_context * ctx, bool on) {
         if (!reason.empty() || !act->cache(0)) {
             throw std::invalid_argument(reason.empty() ? "this model's key/value cache cannot be watched" : reason);
         }
+        std::set<int32_t> layers;
+        for (uint32_t il = 0; il < ctx->get_model().hparams.n_layer(); il++) {
+            layers.insert(il);
+        }
+        const std::string refused = act->refused(layers);
+        if (!refused.empty()) {
+            throw std::invalid_argument(refused);
+        }
     } else {
         act->unwatch();
     }
@@ -138,9 +167,7 @@ void llama_act_watch(llama_context * ctx, bool on) {
 void llama_act_set_window(llama_context * ctx, const llama_act_window & window) {
     llama_act * act = act_of(ctx);
     ctx->synchronize();
-    if (act->on_cpu.erase(act->window.layer) > 0) { // perhaps only for the window: the next graph asks the device again
-        act->resize(act->window.layer, act->layers[act->window.layer], act->layers[act->window.layer].used.size());
-    }
+    act->set_on_cpu(act->window.layer, false); // perhaps it was for the window only: the next graph asks the device again
     act->window        = window;
     act->window_tensor = nullptr;
     act->window_buffer.reset();
@@ -179,7 +206,7 @@ std::vector<llama_act_sinks> llama_act_get_sinks(llama_context * ctx, llama_seq_
     for (const auto & [il, list] : it->second.layers) {
         const auto   & cells   = act->cache(il)->get_cells(id);
         const auto   & layer   = act->layers[il];
-        const int64_t  n_cells = (layer.state->ne[0] - 2)/2;
+        const int64_t  n_cells = layer.n_cells();
         for (const auto & e : list) {
             std::vector<int32_t> row(n_cells + 2);
             const size_t at = e.slot*layer.state->nb[1] + GGML_ACT_STATE_EXEMPT(n_cells)*sizeof(float);
@@ -219,7 +246,7 @@ llama_act_capture llama_act_get_capture(llama_context * ctx, llama_seq_id id) {
     for (const auto & [il, list] : seq.layers) {
         const auto  & cells   = act->cache(il)->get_cells(id);
         const auto  & layer   = act->layers[il];
-        const int64_t n_cells = (layer.state->ne[0] - 2)/2;
+        const int64_t n_cells = layer.n_cells();
         std::vector<float> sums(n_cells);
         for (const auto & e : list) {
             ggml_backend_tensor_get(layer.state, sums.data(), e.slot*layer.state->nb[1], n_cells*sizeof(float));
@@ -261,7 +288,7 @@ std::string llama_act_missed(llama_context * ctx, llama_seq_id id) {
     }
     for (const auto & [il, list] : it->second.layers) {
         if ((uint32_t) il >= ctx->get_cparams().act_first_layer && !it->second.built.count(il)) {
-            return "Models of architecture '" + ctx->get_model().arch_name() + "' cannot be calibrated: layer " +
+            return !it->second.why.empty() ? it->second.why : "Models of architecture '" + ctx->get_model().arch_name() + "' cannot be calibrated: layer " +
                 std::to_string(il) + " computes its attention in another way.";
         }
     }

@@ -1,5 +1,6 @@
 #include "AddonActOp.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <string>
@@ -41,7 +42,8 @@ Napi::Value devices(const Napi::CallbackInfo& info) {
 
 // One op on one device, for tests. Arrays are row-major with the last index fastest:
 // o [streams][rows][heads][dv], q [streams][heads][rows][dk], k, v [streams][kvHeads][keys][d], mask [streams][rows][keys],
-// keysTable [streams][3][keys], entries [n][8], state [slots][2*cells + 2], matrix [2][y][x].
+// keysTable [streams][3][keys], entries [n][8], state [slots][2*cells + 2], matrix [2][y][x]. interleaved: the heads of a token lie side by side in
+// q, k and v on the device, as in llama.cpp's cache.
 Napi::Value evaluate(const Napi::CallbackInfo& info) {
     const Napi::Object in = info[0].As<Napi::Object>();
     const auto integer = [&](const char* name) { return in.Get(name).As<Napi::Number>().Int32Value(); };
@@ -60,6 +62,7 @@ Napi::Value evaluate(const Napi::CallbackInfo& info) {
         const int64_t rows = integer("rows"), keys = integer("keys"), streams = integer("streams");
         const int64_t heads = integer("heads"), kvHeads = integer("kvHeads"), dk = integer("dk"), dv = integer("dv");
         const bool transposed = in.Get("transposedValues").ToBoolean();
+        const bool interleaved = in.Get("interleaved").ToBoolean();
 
         ggml_backend_dev_t device = ggml_backend_dev_by_name(in.Get("device").As<Napi::String>().Utf8Value().c_str());
         if (device == nullptr) {
@@ -79,10 +82,12 @@ Napi::Value evaluate(const Napi::CallbackInfo& info) {
         const int64_t slots = integer("slots");
 
         ggml_tensor* o = ggml_new_tensor_2d(c, GGML_TYPE_F32, dv*heads, rows*streams);
-        ggml_tensor* q = ggml_new_tensor_4d(c, GGML_TYPE_F32, dk, rows, heads, streams);
-        ggml_tensor* k = ggml_new_tensor_4d(c, type("typeK"), dk, keys, kvHeads, streams);
-        ggml_tensor* v = transposed ? ggml_new_tensor_4d(c, type("typeV"), keys, dv, kvHeads, streams)
-                                    : ggml_new_tensor_4d(c, type("typeV"), dv, keys, kvHeads, streams);
+        const auto byHead = [&](ggml_type t, int64_t d, int64_t n, int64_t h) {
+            return interleaved ? ggml_permute(c, ggml_new_tensor_4d(c, t, d, h, n, streams), 0, 2, 1, 3) : ggml_new_tensor_4d(c, t, d, n, h, streams);
+        };
+        ggml_tensor* q = byHead(GGML_TYPE_F32, dk, rows, heads);
+        ggml_tensor* k = byHead(type("typeK"), dk, keys, kvHeads);
+        ggml_tensor* v = transposed ? ggml_new_tensor_4d(c, type("typeV"), keys, dv, kvHeads, streams) : byHead(type("typeV"), dv, keys, kvHeads);
         ggml_tensor* mask = ggml_new_tensor_4d(c, type("typeMask"), keys, rows, 1, streams);
         ggml_tensor* table = ggml_new_tensor_3d(c, GGML_TYPE_I32, keys, GGML_ACT_KEYS_ROWS, streams);
         ggml_tensor* list = ggml_new_tensor_2d(c, GGML_TYPE_I32, GGML_ACT_ENTRY_SIZE, entries.ElementLength()/GGML_ACT_ENTRY_SIZE);
@@ -113,6 +118,18 @@ Napi::Value evaluate(const Napi::CallbackInfo& info) {
                 throw std::invalid_argument(std::string(name) + " has the wrong length");
             }
             const uint8_t* data = static_cast<const uint8_t*>(values.ArrayBuffer().Data()) + values.ByteOffset();
+            std::vector<float> side; // by side: [streams][n][heads][d]
+            if (tensor->op == GGML_OP_PERMUTE) {
+                const float* from = reinterpret_cast<const float*>(data);
+                side.resize(values.ElementLength());
+                const int64_t d = tensor->ne[0], n = tensor->ne[1], h = tensor->ne[2];
+                for (int64_t row = 0; row < streams*h*n; row++) { // row = (stream*h + head)*n + i
+                    const int64_t i = row%n, head = row/n%h, stream = row/n/h;
+                    std::copy(from + row*d, from + (row + 1)*d, side.data() + ((stream*n + i)*h + head)*d);
+                }
+                data = reinterpret_cast<const uint8_t*>(side.data());
+                tensor = tensor->view_src;
+            }
             if (tensor->type == GGML_TYPE_F32 || tensor->type == GGML_TYPE_I32) {
                 ggml_backend_tensor_set(tensor, data, 0, ggml_nbytes(tensor));
                 return;

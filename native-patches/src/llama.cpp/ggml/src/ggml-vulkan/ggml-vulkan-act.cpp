@@ -3,12 +3,25 @@
 #include "ggml-vulkan-act.h"
 #include "ggml-act-plan.h"
 
+#include "vulkan-shaders/act_numbers.glsl"
+
 #include <cstdlib>
 
-namespace {
+static_assert(ACT_ENTRY_STREAM == GGML_ACT_ENTRY_STREAM && ACT_ENTRY_HEAD == GGML_ACT_ENTRY_HEAD && ACT_ENTRY_SLOT == GGML_ACT_ENTRY_SLOT &&
+    ACT_ENTRY_FLAGS == GGML_ACT_ENTRY_FLAGS && ACT_ENTRY_WEIGHT == GGML_ACT_ENTRY_WEIGHT && ACT_ENTRY_LIMIT == GGML_ACT_ENTRY_LIMIT &&
+    ACT_ENTRY_SIZE == GGML_ACT_ENTRY_SIZE, "entries differ from ggml-act.h");
+static_assert(ACT_FLAG_FRESH == GGML_ACT_FLAG_FRESH && ACT_FLAG_ROW == GGML_ACT_FLAG_ROW && ACT_FLAG_INITIAL == GGML_ACT_FLAG_INITIAL &&
+    ACT_FLAG_WATCH == GGML_ACT_FLAG_WATCH, "flags differ from ggml-act.h");
+static_assert(ACT_KEYS_POSITION == GGML_ACT_KEYS_POSITION && ACT_KEYS_COUNT == GGML_ACT_KEYS_COUNT &&
+    ACT_KEYS_SEGMENT == GGML_ACT_KEYS_SEGMENT && ACT_KEYS_ROWS == GGML_ACT_KEYS_ROWS, "the table of keys differs from ggml-act.h");
+static_assert(GGML_ACT_STATE_EXEMPT(8) == 8 && GGML_ACT_STATE_COUNT(8) == 9 && GGML_ACT_STATE_SINKS(8) == 10, "the state differs from ggml-act.h");
+static_assert((int) ACT_TYPE_F32 == GGML_TYPE_F32 && (int) ACT_TYPE_F16 == GGML_TYPE_F16 && (int) ACT_TYPE_Q4_0 == GGML_TYPE_Q4_0 &&
+    (int) ACT_TYPE_Q8_0 == GGML_TYPE_Q8_0, "types differ from ggml.h");
+static_assert((float) ACT_MIN_REST == GGML_ACT_MIN_REST && (float) ACT_DIRECT_REST == GGML_ACT_DIRECT_REST, "limits differ from ggml-act.h");
+static_assert(ACT_TILE_KEYS == GGML_ACT_TILE_KEYS && ACT_TILE_ROWS == GGML_ACT_TILE_ROWS && ACT_FEW_ROWS == GGML_ACT_FEW_ROWS &&
+    ACT_MAX_D == GGML_ACT_MAX_D, "the shaders differ from ggml-act-plan.h");
 
-constexpr uint32_t CORRECT_ROWS = 4;
-constexpr uint32_t THREADS      = 256; // of the largest workgroup
+namespace {
 
 // The shaders read keys and values as float32 or as 16-bit words, of which blocks of quantised types have a whole number.
 size_t unit_of(const ggml_tensor * t) { return t->type == GGML_TYPE_F32 ? sizeof(float) : sizeof(uint16_t); }
@@ -25,7 +38,7 @@ bool ggml_vk_act_supported(const vk_device & device, const ggml_tensor * op) {
 
     return !disabled && ggml_act_takes(op) &&
         op->src[6]->ne[1] <= limit.maxComputeWorkGroupCount[2] && scratch_bytes(ggml_act_plan(op)) <= limit.maxStorageBufferRange &&
-        THREADS <= limit.maxComputeWorkGroupInvocations && THREADS <= limit.maxComputeWorkGroupSize[0];
+        ACT_SELECT_THREADS <= limit.maxComputeWorkGroupInvocations && ACT_SELECT_THREADS <= limit.maxComputeWorkGroupSize[0];
 }
 
 void ggml_vk_act(ggml_backend_vk_context * ctx, vk_context & subctx, ggml_tensor * dst) {
@@ -91,6 +104,6 @@ void ggml_vk_act(ggml_backend_vk_context * ctx, vk_context & subctx, ggml_tensor
     }
     dispatch(select, { plan.n_entries, 1, 1 });
     ggml_vk_sync_buffers(ctx, subctx);
-    dispatch(correct, { CEIL_DIV(plan.n_rows, CORRECT_ROWS), 1, plan.n_entries });
+    dispatch(correct, { CEIL_DIV(plan.n_rows, ACT_CORRECT_ROWS), 1, plan.n_entries });
     ctx->prealloc_split_k_need_sync = true;
 }

@@ -4,6 +4,8 @@
 #extension GL_EXT_control_flow_attributes : enable
 #extension GL_EXT_shader_16bit_storage : require
 
+#include "act_numbers.glsl"
+
 layout (push_constant) uniform parameter
 {
     uint n_kv;
@@ -55,38 +57,20 @@ layout (binding = 6) buffer State   {uint  state[];};
 layout (binding = 7) buffer Scratch {float scratch[];};
 layout (binding = 8) buffer O       {float o[];};
 
-#define TYPE_F32  0
-#define TYPE_F16  1
-#define TYPE_Q4_0 2
-#define TYPE_Q8_0 8
-
 #define TYPE_K    (p.types & 255u)
 #define TYPE_V    ((p.types >> 8) & 255u)
 #define TYPE_MASK (p.types >> 16)
-
-// ggml-act.h
-#define ENTRY_SIZE   8
-#define FLAG_FRESH   1
-#define FLAG_ROW     2
-#define FLAG_INITIAL 4
-#define FLAG_WATCH   8
-#define KEYS_POSITION 0
-#define KEYS_COUNT    1
-#define KEYS_SEGMENT  2
-#define KEYS_ROWS     3
-#define MIN_REST    1e-9
-#define DIRECT_REST 0.25
 
 // Score of a key that a row does not see; comparisons use half of it, so that they hold for -inf as well.
 #define CLOSED  -1e38
 #define IS_OPEN(s) ((s) > -5e37)
 
-int   entry_stream(uint e) { return entries[e*ENTRY_SIZE + 0]; }
-int   entry_head  (uint e) { return entries[e*ENTRY_SIZE + 1]; }
-uint  entry_slot  (uint e) { return uint(entries[e*ENTRY_SIZE + 2])*p.state_width; }
-int   entry_flags (uint e) { return entries[e*ENTRY_SIZE + 3]; }
-float entry_weight(uint e) { return intBitsToFloat(entries[e*ENTRY_SIZE + 4]); }
-float entry_limit (uint e) { return intBitsToFloat(entries[e*ENTRY_SIZE + 5]); }
+int   entry_stream(uint e) { return entries[e*ACT_ENTRY_SIZE + ACT_ENTRY_STREAM]; }
+int   entry_head  (uint e) { return entries[e*ACT_ENTRY_SIZE + ACT_ENTRY_HEAD]; }
+uint  entry_slot  (uint e) { return uint(entries[e*ACT_ENTRY_SIZE + ACT_ENTRY_SLOT])*p.state_width; }
+int   entry_flags (uint e) { return entries[e*ACT_ENTRY_SIZE + ACT_ENTRY_FLAGS]; }
+float entry_weight(uint e) { return intBitsToFloat(entries[e*ACT_ENTRY_SIZE + ACT_ENTRY_WEIGHT]); }
+float entry_limit (uint e) { return intBitsToFloat(entries[e*ACT_ENTRY_SIZE + ACT_ENTRY_LIMIT]); }
 
 uint n_cells() { return (p.state_width - 2)/2; }
 
@@ -108,14 +92,14 @@ uint o_row_at(uint e, uint r) { return ((entry_stream(e)*p.n_rows + r)*p.n_head 
 
 // Element d of the key that begins at `at`. Blocks of q8_0 are a scale and 32 bytes, of q4_0 a scale and 16 bytes: low nibbles, then high ones.
 float read_key(uint at, uint d) {
-    if (TYPE_K == TYPE_F32) {
+    if (TYPE_K == ACT_TYPE_F32) {
         return k_f32[at + d];
     }
-    if (TYPE_K == TYPE_F16) {
+    if (TYPE_K == ACT_TYPE_F16) {
         return half_of(uint(k_u16[at + d]));
     }
     const uint j = d & 31u;
-    if (TYPE_K == TYPE_Q8_0) {
+    if (TYPE_K == ACT_TYPE_Q8_0) {
         const uint block = at + (d >> 5)*17;
         const int x = int(byte_of(uint(k_u16[block + 1 + (j >> 1)]), j) << 24) >> 24;
         return float(x)*half_of(uint(k_u16[block]));
@@ -126,14 +110,14 @@ float read_key(uint at, uint d) {
 }
 
 float read_value(uint at, uint d) {
-    if (TYPE_V == TYPE_F32) {
+    if (TYPE_V == ACT_TYPE_F32) {
         return v_f32[at + d*p.v_value];
     }
-    if (TYPE_V == TYPE_F16) {
+    if (TYPE_V == ACT_TYPE_F16) {
         return half_of(uint(v_u16[at + d*p.v_value]));
     }
     const uint j = d & 31u;
-    if (TYPE_V == TYPE_Q8_0) {
+    if (TYPE_V == ACT_TYPE_Q8_0) {
         const uint block = at + (d >> 5)*17;
         const int x = int(byte_of(uint(v_u16[block + 1 + (j >> 1)]), j) << 24) >> 24;
         return float(x)*half_of(uint(v_u16[block]));
@@ -149,11 +133,11 @@ float bias_of(uint e, float slope, uint r, uint i) {
         return CLOSED;
     }
     const uint stream = uint(entry_stream(e));
-    if (keys[(stream*KEYS_ROWS + KEYS_POSITION)*p.n_kv + i] < 0) {
+    if (keys[(stream*ACT_KEYS_ROWS + ACT_KEYS_POSITION)*p.n_kv + i] < 0) {
         return CLOSED;
     }
     const uint at = r*p.mask_row + stream*p.mask_stream + i;
-    if (TYPE_MASK == TYPE_F16) {
+    if (TYPE_MASK == ACT_TYPE_F16) {
         const uint bits = uint(mask_u16[at]);
         return bits == 0xFC00u ? CLOSED : slope*half_of(bits);
     }

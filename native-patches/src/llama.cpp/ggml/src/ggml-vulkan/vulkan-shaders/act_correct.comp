@@ -5,10 +5,10 @@
 
 #include "act.glsl"
 
-#define ROWS    4
+#define ROWS    ACT_CORRECT_ROWS
 #define SINKS   32
 #define THREADS (ROWS*SINKS)
-#define MAX_D   256
+#define MAX_D   ACT_MAX_D
 #define MV      (MAX_D/THREADS) // values per thread
 
 layout (local_size_x = THREADS, local_size_y = 1, local_size_z = 1) in;
@@ -64,13 +64,13 @@ void main() {
     const uint  count    = state[at_sinks - 1];
     const int   flags    = entry_flags(e);
     const float weight   = entry_weight(e);
-    if (count == 0 || (flags & FLAG_WATCH) != 0 || weight == 1.0) {
+    if (count == 0 || (flags & ACT_FLAG_WATCH) != 0 || weight == 1.0) {
         return;
     }
     const uint  rows   = min(ROWS, p.n_rows - r0);
     const float slope  = slope_of(uint(entry_head(e)));
     const uint  v_base = v_head_at(e);
-    const uint  table  = (uint(entry_stream(e))*KEYS_ROWS + KEYS_POSITION)*p.n_kv;
+    const uint  table  = (uint(entry_stream(e))*ACT_KEYS_ROWS + ACT_KEYS_POSITION)*p.n_kv;
 
     for (uint n = t; n < rows*MAX_D; n += THREADS) {
         const uint row = n/MAX_D, d = n%MAX_D;
@@ -119,8 +119,8 @@ void main() {
         }
         const uint at = o_row_at(e, r0 + row);
 
-        if ((flags & FLAG_INITIAL) != 0 || 1.0 - m >= DIRECT_REST) {
-            const bool  initial = (flags & FLAG_INITIAL) != 0;
+        if ((flags & ACT_FLAG_INITIAL) != 0 || 1.0 - m >= ACT_DIRECT_REST) {
+            const bool  initial = (flags & ACT_FLAG_INITIAL) != 0;
             const float scale   = initial ? 1.0/(1.0 - m + weight*m) : (1.0 - weight*m)/(1.0 - m);
             const float part    = initial ? scale*(weight - 1.0) : weight - scale;
             [[unroll]] for (uint n = 0; n < MV; n++) {
@@ -169,7 +169,7 @@ void main() {
         }
         rest = sums[0];
         barrier();
-        if (rest >= MIN_REST) {
+        if (rest >= ACT_MIN_REST) {
             const float scale = (1.0 - weight*m)/rest;
             [[unroll]] for (uint n = 0; n < MV; n++) {
                 const uint d = t + n*THREADS;

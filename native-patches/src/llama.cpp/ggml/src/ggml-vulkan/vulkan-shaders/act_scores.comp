@@ -6,10 +6,10 @@
 #include "act.glsl"
 
 #ifdef FEW
-#define TILE_ROWS 4
+#define TILE_ROWS ACT_FEW_ROWS
 #define MK 1
 #else
-#define TILE_ROWS 32
+#define TILE_ROWS ACT_TILE_ROWS
 #define MK 4
 #endif
 
@@ -32,7 +32,7 @@ void main() {
     }
 
     const uint end = min(p.n_kv, (split + 1)*p.split_keys);
-    for (uint k0 = split*p.split_keys; k0 < end; k0 += TILE_KEYS) {
+    for (uint k0 = split*p.split_keys; k0 < end; k0 += ACT_TILE_KEYS) {
         const bool open = tile_scores(e, slope, r0, k0);
         [[unroll]] for (uint i = 0; i < MR; i++) {
             [[unroll]] for (uint j = 0; j < MK; j++) {

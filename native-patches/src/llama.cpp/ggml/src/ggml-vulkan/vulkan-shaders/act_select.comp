@@ -5,7 +5,7 @@
 
 #include "act.glsl"
 
-#define THREADS 256
+#define THREADS ACT_SELECT_THREADS
 layout (local_size_x = THREADS, local_size_y = 1, local_size_z = 1) in;
 
 shared int  lowest[THREADS];
@@ -13,7 +13,7 @@ shared int  lowest_cell[THREADS];
 shared uint counts[THREADS];
 
 #ifdef FEW
-#define MAX_ROWS 4
+#define MAX_ROWS ACT_FEW_ROWS
 shared float lse[MAX_ROWS];
 #endif
 
@@ -56,7 +56,7 @@ void main() {
     const uint t      = gl_LocalInvocationIndex;
     const uint slot   = entry_slot(e);
     const int  flags  = entry_flags(e);
-    const uint table  = uint(entry_stream(e))*KEYS_ROWS*p.n_kv;
+    const uint table  = uint(entry_stream(e))*ACT_KEYS_ROWS*p.n_kv;
     const uint cells  = n_cells();
     const uint at_exempt = slot + cells;
     const uint at_count  = slot + cells + 1;
@@ -69,9 +69,9 @@ void main() {
     int position = 0x7FFFFFFF;
     int cell     = -1;
 
-    if ((flags & FLAG_INITIAL) != 0) {
+    if ((flags & ACT_FLAG_INITIAL) != 0) {
         for (uint i = begin; i < end; i++) {
-            const int at = keys[table + KEYS_POSITION*p.n_kv + i];
+            const int at = keys[table + ACT_KEYS_POSITION*p.n_kv + i];
             if (at >= 0 && at < position) {
                 position = at;
                 cell     = int(i);
@@ -93,10 +93,10 @@ void main() {
     barrier();
 #endif
 
-    const bool  row     = (flags & FLAG_ROW) != 0;
-    const bool  fresh   = (flags & FLAG_FRESH) != 0;
+    const bool  row     = (flags & ACT_FLAG_ROW) != 0;
+    const bool  fresh   = (flags & ACT_FLAG_FRESH) != 0;
     const float limit   = entry_limit(e);
-    const uint  seen_at = table + (row ? KEYS_SEGMENT : KEYS_COUNT)*p.n_kv;
+    const uint  seen_at = table + (row ? ACT_KEYS_SEGMENT : ACT_KEYS_COUNT)*p.n_kv;
 
     uint n = 0;
     for (uint i = begin; i < end; i++) {
@@ -104,7 +104,7 @@ void main() {
         state[slot + i] = floatBitsToUint(fresh ? sum : uintBitsToFloat(state[slot + i]) + sum);
         if (is_candidate(e, slot, seen_at, row, limit, i)) {
             n++;
-            const int at = keys[table + KEYS_POSITION*p.n_kv + i];
+            const int at = keys[table + ACT_KEYS_POSITION*p.n_kv + i];
             if (at < position) {
                 position = at;
                 cell     = int(i);

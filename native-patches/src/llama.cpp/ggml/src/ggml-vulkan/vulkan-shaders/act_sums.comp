@@ -5,20 +5,20 @@
 
 #include "act.glsl"
 
-#define TILE_ROWS 32
+#define TILE_ROWS ACT_TILE_ROWS
 #define MK 4
 #include "act_tile.glsl"
 
 shared float lse[TILE_ROWS];
 
 void main() {
-    const uint k0 = gl_WorkGroupID.x*TILE_KEYS;
+    const uint k0 = gl_WorkGroupID.x*ACT_TILE_KEYS;
     const uint e  = gl_WorkGroupID.z;
     const uint t  = gl_LocalInvocationIndex;
     const uint x  = t%TX;
     const uint y  = t/TX;
 
-    if ((entry_flags(e) & FLAG_INITIAL) != 0) {
+    if ((entry_flags(e) & ACT_FLAG_INITIAL) != 0) {
         return;
     }
     const float slope = slope_of(uint(entry_head(e)));
@@ -45,13 +45,13 @@ void main() {
 
     barrier();
     [[unroll]] for (uint j = 0; j < MK; j++) {
-        k_tile[y*TILE_KEYS + x + j*TX] = column[j];
+        k_tile[y*ACT_TILE_KEYS + x + j*TX] = column[j];
     }
     barrier();
-    if (t < TILE_KEYS && k0 + t < p.n_kv) {
+    if (t < ACT_TILE_KEYS && k0 + t < p.n_kv) {
         float sum = 0.0;
         for (uint i = 0; i < TY; i++) {
-            sum += k_tile[i*TILE_KEYS + t];
+            sum += k_tile[i*ACT_TILE_KEYS + t];
         }
         scratch[p.sums_at + e*p.n_kv + k0 + t] = sum;
     }

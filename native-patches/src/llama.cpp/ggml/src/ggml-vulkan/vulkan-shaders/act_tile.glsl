@@ -1,17 +1,17 @@
 // Scores of a tile of TILE_ROWS rows and 64 keys of one entry, in steps of 32 elements through shared memory. A thread computes four rows
 // and MK keys: keys x, x + TX, … so that neighbours read neighbouring words.
 
-#define TILE_KEYS 64
+#define ACT_TILE_KEYS 64
 #define STEP      32
 #define MR        4
-#define TX        (TILE_KEYS/MK)
+#define TX        (ACT_TILE_KEYS/MK)
 #define TY        (TILE_ROWS/MR)
 #define THREADS   (TX*TY)
 
 layout (local_size_x = THREADS, local_size_y = 1, local_size_z = 1) in;
 
 shared float q_tile[TILE_ROWS*(STEP + 1)];
-shared float k_tile[STEP*(TILE_KEYS + 1)];
+shared float k_tile[STEP*(ACT_TILE_KEYS + 1)];
 shared uint  any_open;
 
 float tile_score[MR*MK]; // CLOSED where the row does not see the key
@@ -51,15 +51,15 @@ bool tile_scores(uint e, float slope, uint r0, uint k0) {
             const uint r = n/STEP, d = n%STEP;
             q_tile[r*(STEP + 1) + d] = r0 + r < p.n_rows && d0 + d < p.dk ? q[q_base + (r0 + r)*p.q_row + d0 + d] : 0.0;
         }
-        for (uint n = t; n < TILE_KEYS*STEP; n += THREADS) {
+        for (uint n = t; n < ACT_TILE_KEYS*STEP; n += THREADS) {
             const uint i = n/STEP, d = n%STEP;
-            k_tile[d*(TILE_KEYS + 1) + i] = k0 + i < p.n_kv && d0 + d < p.dk ? read_key(k_base + (k0 + i)*p.k_row, d0 + d) : 0.0;
+            k_tile[d*(ACT_TILE_KEYS + 1) + i] = k0 + i < p.n_kv && d0 + d < p.dk ? read_key(k_base + (k0 + i)*p.k_row, d0 + d) : 0.0;
         }
         barrier();
         for (uint d = 0; d < STEP; d++) {
             float k_part[MK];
             [[unroll]] for (uint j = 0; j < MK; j++) {
-                k_part[j] = k_tile[d*(TILE_KEYS + 1) + x + j*TX];
+                k_part[j] = k_tile[d*(ACT_TILE_KEYS + 1) + x + j*TX];
             }
             [[unroll]] for (uint i = 0; i < MR; i++) {
                 const float q_part = q_tile[(y*MR + i)*(STEP + 1) + d];
