@@ -153,6 +153,18 @@ test("what a file imports is context; what git ignores, what may be secret and w
   assert.ok(!files.includes("private.py") && !files.includes(".env") && !files.includes("invoice.py"), files.join(", "));
 }, 90_000);
 
+test("what was edited in another file is context before it is saved", async () => {
+  const { completions } = await services();
+  const other = await openWith("rates.py", "# Rates\n‸\n");
+  await other.edit((edit) => edit.insert(other.selection.active, "def shipping_rate_of(country, weight):\n    return weight * 2\n"));
+  const editor = await openWith("order.py", "def order_total(weight, country):\n    return shipping_rate_of(country, ‸\n");
+  await until("the edit is in the context", async () => {
+    await editor.edit((edit) => edit.insert(editor.selection.active, " "));
+    await ask(editor);
+    return completions.lastPrompt?.context?.some(({ text }) => text.includes("def shipping_rate_of(country, weight)"));
+  });
+}, 90_000);
+
 test("every odd cursor place and text is survived", async () => {
   const { record } = await services();
   const texts = ["‸", "\r\n‸\r\n", "\t‸\tx", "😀‸😀", "a\u0000b‸", `${"x".repeat(6000)}‸`, "‸}", "é\u0301‸", "//‸", "'‸'"];

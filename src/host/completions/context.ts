@@ -34,6 +34,7 @@ export class RepositoryContext implements vscode.Disposable {
   /** What was picked last for a document; kept while the cursor stays near, so that the engine can reuse what it has read. */
   private picked: { uri: string; line: number; at: number; budget: number; chunks: Chunk[] } | null = null;
   private readonly resolved = new Map<string, number>();
+  private active = vscode.window.activeTextEditor?.document;
   private readonly listening: vscode.Disposable;
 
   constructor(
@@ -42,6 +43,9 @@ export class RepositoryContext implements vscode.Disposable {
   ) {
     this.listening = vscode.Disposable.from(
       vscode.window.onDidChangeActiveTextEditor((editor) => {
+        // What was edited in the file before counts as it stands now, saved or not.
+        if (this.active && !this.active.isClosed) void this.take(this.active);
+        this.active = editor?.document;
         if (editor) void this.take(editor.document);
       }),
       vscode.workspace.onDidSaveTextDocument((document) => void this.take(document)),
