@@ -2,8 +2,8 @@
 import type { Cost, HeadIndex, Outcome } from "./scorer.js";
 
 /**
- * What a backward pass costs beside the forward pass that goes before it, both together in forward passes of the same prompt (measured 2.05 to 2.55: test/bench/README.md).
- * Cost counts with it.
+ * What a gradient costs (forward and backward pass), in forward passes of the same prompt: measured 2.05 to 2.55 (test/bench/README.md). Cost counts
+ * with it.
  */
 export const GRADIENT_PASSES = 2.5;
 

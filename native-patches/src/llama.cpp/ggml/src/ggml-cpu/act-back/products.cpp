@@ -149,7 +149,7 @@ derived activation_at(ggml_act_activation kind, float x) {
             return { 0.5f*x*(1.0f + t), 0.5f*(1.0f + t) + 0.5f*x*(1.0f - t*t)*SQRT_2_OVER_PI*(1.0f + 3.0f*GELU_A*x*x) };
         }
         case GGML_ACT_BACK_GELU_ERF: {
-            const float phi = 0.5f*(1.0f + erff(x*(float) M_SQRT1_2));
+            const float phi = 0.5f*(1.0f + erff(x*0.70710678118654752440f));
             return { x*phi, phi + x*expf(-0.5f*x*x)*0.39894228040143267794f };
         }
         case GGML_ACT_BACK_GELU_QUICK: {
