@@ -1,6 +1,6 @@
 // Calibration in whole models on a device against the CPU: models with random weights, made on the spot.
 //
-//   check-models [--models NAME,NAME...] [--folder FOLDER] [--seconds N] [--json FILE]
+//   check-models [--models NAME,NAME...] [--folder FOLDER] [--seconds N] [--flash off] [--json FILE]
 //
 // For each model: logits after a prompt of two ubatches and two tokens (KL to the CPU; none, a fifth, all heads; f16 and q8_0 cache; all layers
 // and half of them on the device), two runs bit by bit, parts of the graph, and time with calibration over time without, interleaved.
@@ -48,6 +48,8 @@ const std::vector<plan> PLANS = {
     { { "7B-q4",    28, 3584, 28, 4, 128, 18944, 152064, GGML_TYPE_Q4_K },  64,  32, 1, { 512, 2048, 8192 }, { 1024, 8192 }, { 1, 8 } },
 };
 
+bool flash = true; // FlashAttention
+
 const char * SETS[] = { "none", "a fifth", "all" };
 
 struct row {
@@ -76,7 +78,7 @@ llama_context_ptr open(llama_model * model, int cells, int ubatch, int sequences
     params.kv_unified      = false;
     params.n_threads       = params.n_threads_batch = std::max(1u, std::thread::hardware_concurrency());
     params.type_k          = params.type_v = cache;
-    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+    params.flash_attn_type = flash ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     llama_context_ptr ctx(llama_init_from_model(model, params));
     if (!ctx) {
         throw std::runtime_error("there is no memory for the context");
@@ -224,6 +226,9 @@ private:
     void agreement(const plan & p, const std::string & file) {
         llama_model_ptr cpu = load(file, 0), whole = load(file, 99), half = load(file, p.shape.layers/2);
         for (const ggml_type cache : { GGML_TYPE_F16, GGML_TYPE_Q8_0 }) {
+            if (cache == GGML_TYPE_Q8_0 && !flash) {
+                continue; // llama.cpp has no such cache without FlashAttention
+            }
             llama_context_ptr on_cpu = open_cpu(cpu.get(), p, cache);
             llama_context_ptr on_device = open(whole.get(), p.prompt + 64, p.ubatch, 1, cache);
             llama_context_ptr mixed = cache == GGML_TYPE_F16 ? open(half.get(), p.prompt + 64, p.ubatch, 1, cache) : nullptr;
@@ -268,7 +273,7 @@ private:
         params.n_batch         = params.n_ubatch = p.ubatch;
         params.n_threads       = params.n_threads_batch = std::max(1u, std::thread::hardware_concurrency());
         params.type_k          = params.type_v = cache;
-        params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+        params.flash_attn_type = flash ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
         params.op_offload      = false; // nothing of the reference runs on the device
         params.offload_kqv     = false;
         llama_context_ptr ctx(llama_init_from_model(model, params));
@@ -355,10 +360,12 @@ int main(int argc, char ** argv) {
             folder = value;
         } else if (name == "--json") {
             json = value;
+        } else if (name == "--flash") {
+            flash = value != "off";
         } else if (name == "--seconds") {
             limit = std::stod(value);
         } else {
-            fprintf(stderr, "usage: check-models [--models NAME,NAME...] [--folder FOLDER] [--seconds N] [--json FILE]\n");
+            fprintf(stderr, "usage: check-models [--models NAME,NAME...] [--folder FOLDER] [--seconds N] [--flash off] [--json FILE]\n");
             return 2;
         }
     }
