@@ -27,7 +27,7 @@ export function sentence({ metric, confirmed, helps, constant, harmed, smallestG
   const set = heads === 1 ? "1 head" : `${heads} heads`;
   if (helps) {
     const moved = bias?.only
-      ? ` The gain is a shift between the labels: batch calibration, which needs no heads, gives ${number(bias.batch)}.`
+      ? ` The gain may be no more than a shift between the labels: batch calibration, which needs no heads, gives ${number(bias.batch)}.`
       : "";
     return `Calibrating ${set} helps here: ${numbers}.${moved}`;
   }
