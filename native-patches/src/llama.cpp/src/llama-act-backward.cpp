@@ -351,6 +351,12 @@ private:
         if (ks == stores.end() || vs == stores.end() || !mask || k->ne[3] != 1 || llama_act_root(k)->ne[2] != 1) {
             refuse("its attention does not read a cache of one sequence");
         }
+        if (llama_act_root(k) == llama_act_root(v)) {
+            refuse("its keys and values are one latent vector");
+        }
+        if (node->src[4] && acts.count(node)) {
+            refuse("its attention has learned sinks");
+        }
         for (const ggml_tensor * t : { k, v }) {
             if ((t->type != GGML_TYPE_F16 && t->type != GGML_TYPE_F32) || t->nb[0] != ggml_type_size(t->type)) {
                 refuse("its cache is not of type f16 or f32");

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 namespace {
 
@@ -39,6 +40,7 @@ public:
             set_keys(ubatch, cache, tensor);
         }
         for (auto & [il, tensor] : entries) {
+            forget_replaced(ubatch, il, fresh);
             set_entries(ubatch, il, tensor, fresh);
         }
     }
@@ -80,18 +82,47 @@ private:
             int32_t * count    = position + n_kv;
             int32_t * segment  = count + n_kv;
             for (int64_t i = 0; i < n_kv; i++) {
-                if (cells.is_empty(i) || !cells.seq_has(i, streams[s]) || cells.pos_get(i) > last) {
-                    position[i] = -1;
+                position[i] = -1;
+                if (cells.is_empty(i) || !cells.seq_has(i, streams[s])) {
                     continue;
                 }
-                const llama_pos p = cells.pos_get(i);
-                position[i] = p;
-                count   [i] = last - std::max(p, start) + 1;
-                segment [i] = last - std::max(p, first) + 1;
-                seen[s]++;
+                const llama_pos p   = cells.pos_get(i);
+                const llama_pos end = std::min(last, act->last_row(cache, p));
+                if (end >= std::max(p, first)) { // else no row of this segment sees it
+                    position[i] = p;
+                    count   [i] = end - std::max(p, start) + 1;
+                    segment [i] = end - std::max(p, first) + 1;
+                }
+                seen[s] += p <= last && end == last;
             }
         }
         ggml_backend_tensor_set(tensor, data.data(), 0, data.size()*sizeof(int32_t));
+    }
+
+    // A cache of a sliding window puts new keys into the cells of keys that no row sees any more: their sums start anew.
+    void forget_replaced(const llama_ubatch * ubatch, int32_t il, const std::set<llama_seq_id> & fresh) const {
+        const llama_kv_cache * cache = act->cache(il);
+        ggml_tensor * state = act->layers[il].state;
+        for (const llama_seq_id id : streams) {
+            const act_sequence * seq = act->find(id);
+            const auto list = seq ? seq->layers.find(il) : std::map<int32_t, std::vector<act_entry>>::const_iterator();
+            if (!seq || list == seq->layers.end() || fresh.count(id) || act->last_row(cache, 0) == std::numeric_limits<llama_pos>::max()) {
+                continue;
+            }
+            const auto & cells = cache->get_cells(id);
+            const llama_pos first = rows(ubatch, id).first;
+            const uint32_t  n     = std::min<uint32_t>(cells.size(), (state->ne[0] - 2)/2);
+            const auto is_new = [&](uint32_t i) { return !cells.is_empty(i) && cells.seq_has(i, id) && cells.pos_get(i) >= first; };
+            for (uint32_t i = 0, end; i < n; i = end) {
+                for (end = i; end < n && is_new(end); end++) {}
+                for (const auto & e : list->second) {
+                    if (end > i) {
+                        ggml_backend_tensor_memset(state, 0, e.slot*state->nb[1] + i*sizeof(float), (end - i)*sizeof(float));
+                    }
+                }
+                end = std::max(end, i + 1);
+            }
+        }
     }
 
     void set_entries(const llama_ubatch * ubatch, int32_t il, ggml_tensor * tensor, const std::set<llama_seq_id> & fresh) const {
@@ -161,12 +192,69 @@ bool computes(ggml_backend_dev_t dev, const ggml_tensor * o) {
     return ggml_backend_dev_supports_op(dev, o);
 }
 
+const ggml_tensor * behind_views(const ggml_tensor * t) {
+    while (t->op == GGML_OP_RESHAPE || t->op == GGML_OP_VIEW || t->op == GGML_OP_PERMUTE || t->op == GGML_OP_TRANSPOSE || t->op == GGML_OP_CONT) {
+        t = t->src[0];
+    }
+    return t;
+}
+
+bool has_no_source_from(const ggml_tensor * t, int first) {
+    return std::all_of(t->src + first, t->src + GGML_MAX_SRC, [](const ggml_tensor * src) { return src == nullptr; });
+}
+
+// scores, capped or not
+bool are_scores(const ggml_tensor * t, const ggml_tensor * k, bool capped) {
+    if (capped) {
+        for (const ggml_op op : { GGML_OP_SCALE, GGML_OP_UNARY, GGML_OP_SCALE }) {
+            if (t->op != op || (op == GGML_OP_UNARY && ggml_get_unary_op(t) != GGML_UNARY_OP_TANH)) {
+                return false;
+            }
+            t = t->src[0];
+        }
+    }
+    return t->op == GGML_OP_MUL_MAT && t->src[0] == k;
+}
+
+// What attention was, read from its graph: only what is known here is calibrated, so that a term which llama.cpp adds one day is refused.
+struct softmax {
+    bool          known = false;
+    ggml_tensor * sinks = nullptr; // learned
+
+    softmax(const ggml_tensor * o, const ggml_tensor * k, const ggml_tensor * mask, bool capped) {
+        const ggml_tensor * t = behind_views(o);
+        if (t->op == GGML_OP_FLASH_ATTN_EXT) {
+            const bool all_keys = t->op_params[4] == 0; // ggml_flash_attn_ext_set_n_kv_max
+            known = t->src[1] == k && t->src[3] == mask && has_no_source_from(t, 5) && all_keys;
+            sinks = t->src[4];
+        } else if (t->op == GGML_OP_MUL_MAT && t->src[1]->op == GGML_OP_SOFT_MAX) {
+            t     = t->src[1];
+            known = are_scores(t->src[0], k, capped) && t->src[1] == mask && has_no_source_from(t, 3);
+            sinks = t->src[2];
+        }
+        known = known && mask && mask->ne[2] == 1;
+    }
+};
+
 } // namespace
+
+ggml_tensor * llama_act_build_latent(
+        const llm_graph_context & graph,
+        ggml_tensor * o, ggml_tensor * q, ggml_tensor * k, ggml_tensor * v, ggml_tensor * mask,
+        bool v_trans, float scale, int il) {
+    const bool heads_inside = o->op == GGML_OP_FLASH_ATTN_EXT;
+    ggml_tensor * in  = heads_inside ? o : ggml_cont(graph.ctx0, ggml_permute(graph.ctx0, o, 0, 2, 1, 3));
+    ggml_tensor * out = llama_act_build(graph, in, q, k, v, mask, v_trans, scale, il);
+    if (out == in) {
+        return o; // the graph stays what it was
+    }
+    return heads_inside ? out : ggml_cont(graph.ctx0, ggml_permute(graph.ctx0, out, 0, 2, 1, 3));
+}
 
 ggml_tensor * llama_act_build(
         const llm_graph_context & graph,
         ggml_tensor * o, ggml_tensor * q, ggml_tensor * k, ggml_tensor * v, ggml_tensor * mask,
-        bool v_trans, bool plain, float scale, int il) {
+        bool v_trans, float scale, int il) {
     llama_act * act = graph.cparams.act.get();
     const llama_ubatch & ubatch = graph.ubatch;
     // a graph that is only measured (reserve) has no sequences
@@ -187,7 +275,11 @@ ggml_tensor * llama_act_build(
             here.push_back(seq);
         }
     }
-    if (n_entries == 0 || !plain || !act->cache(il)) {
+    if (n_entries == 0 || !act->cache(il)) {
+        return o;
+    }
+    const softmax attention(o, k, mask, graph.hparams.attn_soft_cap);
+    if (!attention.known) {
         return o;
     }
 
@@ -233,7 +325,10 @@ ggml_tensor * llama_act_build(
     ggml_tensor * entries = ggml_new_tensor_2d(graph.ctx0, GGML_TYPE_I32, GGML_ACT_ENTRY_SIZE, n_entries);
 
     const auto node = [&] {
-        return ggml_act(graph.ctx0, o, q, k, v, mask, keys, entries, act->layers[il].state, windowed ? act->window_tensor : nullptr, &params);
+        ggml_tensor * state  = act->layers[il].state;
+        ggml_tensor * result = ggml_act(graph.ctx0, o, q, k, v, mask, keys, entries, state, windowed ? act->window_tensor : nullptr, &params);
+        ggml_act_add_sinks(result, attention.sinks);
+        return result;
     };
     // Where the op runs; null: everything is in the CPU's memory.
     ggml_backend_t backend = nullptr;

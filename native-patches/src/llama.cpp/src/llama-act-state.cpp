@@ -2,22 +2,73 @@
 
 #include "llama-context.h"
 #include "llama-kv-cache-iswa.h"
+#include "llama-memory-hybrid-iswa.h"
+#include "llama-memory-hybrid.h"
 
 #include "ggml-act.h"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
+
+namespace {
+
+// A cache that holds some of the layers only (hybrid models, a cache for windows) says so by an exception.
+const llama_kv_cache * holding(const llama_kv_cache * cache, int il) {
+    try {
+        cache->get_k_storage(il);
+        return cache;
+    } catch (const std::out_of_range &) {
+        return nullptr;
+    }
+}
+
+// The caches that attention's keys lie in: without and with a sliding window.
+std::pair<const llama_kv_cache *, const llama_kv_cache *> caches(llama_memory_i * memory) {
+    const llama_kv_cache_iswa * windows = dynamic_cast<llama_kv_cache_iswa *>(memory);
+    if (const auto * hybrid = dynamic_cast<llama_memory_hybrid_iswa *>(memory)) {
+        windows = hybrid->get_mem_attn();
+    }
+    if (windows) {
+        return { windows->get_base(), windows->get_swa() };
+    }
+    if (const auto * hybrid = dynamic_cast<llama_memory_hybrid *>(memory)) {
+        return { hybrid->get_mem_attn(), nullptr };
+    }
+    return { dynamic_cast<llama_kv_cache *>(memory), nullptr };
+}
+
+} // namespace
 
 llama_act::llama_act(llama_context & ctx) : ctx(ctx), model(ctx.get_model()), memory(ctx.get_memory()) {}
 
 const llama_kv_cache * llama_act::cache(int il) const {
-    if (const auto * kv = dynamic_cast<const llama_kv_cache *>(memory)) {
-        return kv;
+    const auto [base, swa] = caches(memory);
+    const auto * kv = swa && model.hparams.is_swa(il) ? swa : base;
+    return kv ? holding(kv, il) : nullptr;
+}
+
+bool llama_act::any() const {
+    for (uint32_t il = 0; il < model.hparams.n_layer(); il++) {
+        if (model.hparams.n_head(il) > 0 && cache(il)) {
+            return true;
+        }
     }
-    if (const auto * kv = dynamic_cast<const llama_kv_cache_iswa *>(memory)) {
-        return model.hparams.is_swa(il) ? kv->get_swa() : kv->get_base();
+    return false;
+}
+
+llama_pos llama_act::last_row(const llama_kv_cache * cache, llama_pos p) const {
+    const auto    & hparams = model.hparams;
+    const llama_pos window  = hparams.n_swa;
+    if (window > 0 && cache == caches(memory).second) {
+        switch (hparams.swa_type) {
+            case LLAMA_SWA_TYPE_STANDARD:  return p + window - 1;
+            case LLAMA_SWA_TYPE_CHUNKED:   return p/window*window + window - 1;
+            case LLAMA_SWA_TYPE_SYMMETRIC: return p + window/2;
+            case LLAMA_SWA_TYPE_NONE:      break;
+        }
     }
-    return nullptr;
+    return std::numeric_limits<llama_pos>::max();
 }
 
 ggml_backend_dev_t llama_act::device(int32_t il) const {
@@ -199,7 +250,7 @@ act_sequence * llama_act::find(llama_seq_id id) {
         if (!seq.watched) {
             std::vector<std::pair<int32_t, int32_t>> heads;
             for (uint32_t il = 0; il < model.hparams.n_layer(); il++) {
-                for (uint32_t h = 0; h < model.hparams.n_head(il); h++) {
+                for (uint32_t h = 0; cache(il) && h < model.hparams.n_head(il); h++) {
                     heads.emplace_back(il, h);
                 }
             }

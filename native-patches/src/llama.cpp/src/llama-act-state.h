@@ -66,8 +66,14 @@ struct llama_act {
 
     explicit llama_act(llama_context & ctx);
 
-    // The cache of a layer; null where the context's memory is of another kind.
+    // The cache of a layer's keys; null where the layer has none (recurrent), or the context's memory is of another kind.
     const llama_kv_cache * cache(int il) const;
+
+    // Whether any layer can be calibrated.
+    bool any() const;
+
+    // The last position whose row sees the key at position p in this cache: a sliding window ends.
+    llama_pos last_row(const llama_kv_cache * cache, llama_pos p) const;
 
     // The device that holds a layer's keys; null: the CPU's memory.
     ggml_backend_dev_t device(int32_t il) const;

@@ -30,30 +30,16 @@ void changed(llama_context * ctx) {
 
 } // namespace
 
-std::string llama_act_unsupported(const llama_model * model, uint32_t n_ctx_seq) {
+std::string llama_act_unsupported(const llama_model * model) {
     const auto & hparams = model->hparams;
     const std::string arch = model->arch_name();
     const auto refuse = [&](const std::string & why) { return "Models of architecture '" + arch + "' cannot be calibrated: " + why; };
 
-    if (llama_model_is_recurrent(model) || llama_model_is_hybrid(model)) {
-        return refuse("they have recurrent layers, which have no attention heads.");
+    if (llama_model_is_recurrent(model)) {
+        return refuse("they have recurrent layers alone, which have no attention heads.");
     }
     if (llama_model_has_encoder(model) || llama_model_is_diffusion(model) || !hparams.causal_attn) {
         return refuse("their attention is not causal.");
-    }
-    if (hparams.is_mla()) {
-        return refuse("they use multi-head latent attention.");
-    }
-    switch (model->arch) {
-        case LLM_ARCH_GROK:
-        case LLM_ARCH_OPENAI_MOE:
-            return refuse("their attention adds terms to the softmax that the calibration does not know.");
-        default:
-            break;
-    }
-    if (hparams.swa_type != LLAMA_SWA_TYPE_NONE && (n_ctx_seq == 0 || n_ctx_seq > hparams.n_swa)) {
-        return refuse("they use a sliding attention window of " + std::to_string(hparams.n_swa) +
-            " tokens; load the model with a context of at most that size.");
     }
     return "";
 }
@@ -70,19 +56,22 @@ void llama_act_set(llama_context * ctx, llama_seq_id id, const llama_act_config 
         return;
     }
     if (config) {
-        const std::string reason = llama_act_unsupported(&model, cparams.n_ctx_seq);
+        const std::string reason = llama_act_unsupported(&model);
         if (!reason.empty()) {
             throw std::invalid_argument(reason);
         }
         if (cparams.kv_unified && cparams.n_seq_max > 1) {
             throw std::invalid_argument("calibration needs one key/value stream per sequence (kv_unified off)");
         }
-        if (!act_of(ctx)->cache(0)) {
+        if (!act_of(ctx)->any()) {
             throw std::invalid_argument("Models of architecture '" + model.arch_name() + "' cannot be calibrated: their key/value cache is of another kind.");
         }
         for (const auto & [layer, head] : config->heads) {
             if (layer < 0 || (uint32_t) layer >= hparams.n_layer() || head < 0 || (uint32_t) head >= hparams.n_head(layer)) {
                 throw std::invalid_argument("the model has no head (" + std::to_string(layer) + ", " + std::to_string(head) + ")");
+            }
+            if (!act_of(ctx)->cache(layer)) {
+                throw std::invalid_argument("layer " + std::to_string(layer) + " of the model has no attention to calibrate");
             }
         }
         if (!config->weights.empty() && config->weights.size() != config->heads.size()) {
@@ -145,13 +134,16 @@ void llama_act_watch(llama_context * ctx, bool on) {
         return;
     }
     if (on) {
-        const std::string reason = llama_act_unsupported(&ctx->get_model(), ctx->get_cparams().n_ctx_seq);
-        if (!reason.empty() || !act->cache(0)) {
-            throw std::invalid_argument(reason.empty() ? "this model's key/value cache cannot be watched" : reason);
+        const std::string reason = llama_act_unsupported(&ctx->get_model());
+        if (!reason.empty() || !act->any()) {
+            throw std::invalid_argument(!reason.empty() ? reason :
+                "Models of architecture '" + ctx->get_model().arch_name() + "' cannot be calibrated: their key/value cache is of another kind.");
         }
         std::set<int32_t> layers;
         for (uint32_t il = 0; il < ctx->get_model().hparams.n_layer(); il++) {
-            layers.insert(il);
+            if (act->cache(il)) {
+                layers.insert(il);
+            }
         }
         const std::string refused = act->refused(layers);
         if (!refused.empty()) {
@@ -254,7 +246,8 @@ llama_act_capture llama_act_get_capture(llama_context * ctx, llama_seq_id id) {
             for (int64_t i = 0; i < n_cells; i++) {
                 if (!cells.is_empty(i) && cells.seq_has(i, id) && cells.pos_get(i) <= seq.last) {
                     const llama_pos p = cells.pos_get(i);
-                    means[p] = sums[i]/(seq.last - std::max(p, seq.start) + 1);
+                    const llama_pos seen = std::min(seq.last, act->last_row(act->cache(il), p)) - std::max(p, seq.start) + 1;
+                    means[p] = seen > 0 ? sums[i]/seen : 0.0f;
                 }
             }
         }

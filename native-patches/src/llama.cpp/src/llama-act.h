@@ -42,8 +42,7 @@ struct llama_act_window {
 };
 
 // Why head sets cannot be applied to this model, as a sentence; "" where they can.
-// n_ctx_seq: context of one sequence (a sliding window matters only when it is longer), 0 = any.
-std::string llama_act_unsupported(const llama_model * model, uint32_t n_ctx_seq);
+std::string llama_act_unsupported(const llama_model * model);
 
 // Throws std::invalid_argument on a head, layer or sequence that does not exist. nullptr: off.
 void llama_act_set(llama_context * ctx, llama_seq_id seq, const llama_act_config * config);
@@ -73,10 +72,17 @@ size_t llama_act_state_size(llama_context * ctx);
 // Names the layer that has heads of this sequence to calibrate but got no op in the last graph; "" where all is well.
 std::string llama_act_missed(llama_context * ctx, llama_seq_id seq);
 
-// The call site in llm_graph_context::build_attn_mha. o: [d_v*n_head, n_tokens]; q, k, v as attention got them,
-// [d, n, heads, streams], v_trans: v is [n, d, heads, streams]. plain: the softmax is over scores and mask alone.
-// Returns o where no head of this layer is calibrated.
+// The call site in llm_graph_context::build_attn_mha. o: what attention computed, [d_v*n_head, n_tokens]; q, k, v as attention got them,
+// [d, n, heads, streams], v_trans: v is [n, d, heads, streams]. Returns o where no head of this layer is calibrated, and where
+// o is not a softmax over scores (capped or not), mask and learned sinks alone (llama_act_missed then names the layer).
 ggml_tensor * llama_act_build(
     const llm_graph_context & graph,
     ggml_tensor * o, ggml_tensor * q, ggml_tensor * k, ggml_tensor * v, ggml_tensor * mask,
-    bool v_trans, bool plain, float scale, int il);
+    bool v_trans, float scale, int il);
+
+// The same for latent attention, before the heads' own value projections. o: [d_v, n_head, n_tokens/streams, streams] of FlashAttention, else
+// [d_v, n_tokens/streams, n_head, streams]; the result has o's shape.
+ggml_tensor * llama_act_build_latent(
+    const llm_graph_context & graph,
+    ggml_tensor * o, ggml_tensor * q, ggml_tensor * k, ggml_tensor * v, ggml_tensor * mask,
+    bool v_trans, float scale, int il);

@@ -314,8 +314,7 @@ Napi::Value patchSet(const Napi::CallbackInfo& info) {
 
 Napi::Value modelSupport(const Napi::CallbackInfo& info) {
     AddonModel* model = Napi::ObjectWrap<AddonModel>::Unwrap(info[0].As<Napi::Object>());
-    const uint32_t context = info.Length() > 1 && info[1].IsNumber() ? info[1].As<Napi::Number>().Uint32Value() : 0;
-    return Napi::String::New(info.Env(), llama_act_unsupported(model->model, context));
+    return Napi::String::New(info.Env(), llama_act_unsupported(model->model));
 }
 
 Napi::Value canRestart(const Napi::CallbackInfo& info) {

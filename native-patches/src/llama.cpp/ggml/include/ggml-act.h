@@ -88,6 +88,10 @@ GGML_API struct ggml_tensor * ggml_act(
         struct ggml_tensor           * matrix,
         const struct ggml_act_params * params);
 
+// Learned sinks of the model's softmax, F32 [n_head] (ggml_soft_max_add_sinks): A[r,k] = exp(s_k)/(Z + exp(sink)), so a row's keys have
+// the mass M < 1 and r = (M - w*m)/(M - m). NULL: none. For the CPU alone.
+GGML_API void ggml_act_add_sinks(struct ggml_tensor * act, struct ggml_tensor * sinks);
+
 // Rows whose mass outside the sinks is below this are left unchanged: nobody is there to receive what the sinks give.
 #define GGML_ACT_MIN_REST 1e-9f
 // Where 1 - m is smaller, the error of float32 may grow past 1e-6 (it is divided by 1 - m): the rest is summed directly. A backend that is

@@ -51,7 +51,7 @@ static inline bool ggml_act_takes(const ggml_tensor * op) {
     const ggml_tensor * v    = op->src[3];
     const ggml_tensor * mask = op->src[4];
 
-    return op->src[8] == nullptr && // the pooled matrix is the CPU's
+    return op->src[8] == nullptr && op->src[9] == nullptr && // the pooled matrix and learned sinks are the CPU's
         ggml_act_takes_type(k) && k->nb[0] == ggml_type_size(k->type) && k->ne[0] <= GGML_ACT_MAX_D &&
         ggml_act_takes_type(v) && v->ne[0] <= GGML_ACT_MAX_D &&
         mask->nb[0] == ggml_type_size(mask->type);

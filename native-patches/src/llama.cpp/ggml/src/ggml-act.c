@@ -49,3 +49,13 @@ struct ggml_tensor * ggml_act(
 
     return result;
 }
+
+void ggml_act_add_sinks(struct ggml_tensor * act, struct ggml_tensor * sinks) {
+    if (sinks == NULL) {
+        return;
+    }
+    GGML_ASSERT(act->op == GGML_OP_ACT && sinks->type == GGML_TYPE_F32);
+    GGML_ASSERT(sinks->ne[0] == act->src[1]->ne[2] && ggml_nelements(sinks) == sinks->ne[0] && ggml_is_contiguous(sinks));
+
+    act->src[9] = sinks;
+}

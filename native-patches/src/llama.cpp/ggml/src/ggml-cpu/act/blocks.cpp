@@ -99,7 +99,7 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
 
                     float top[ROWS], inverse[ROWS];
                     for (int64_t r = 0; r < rows; r++) {
-                        top[r] = finite(max_of(lanes[r], LANES));
+                        top[r] = finite(a.learned_top(e, max_of(lanes[r], LANES)));
                     }
                     double totals[ROWS][LANES] = {};
                     for (int64_t t = 0; t < end; t++) {
@@ -110,7 +110,7 @@ void run_blocks(const act & a, const layout & at, float * work, const ggml_compu
                         }
                     }
                     for (int64_t r = 0; r < rows; r++) {
-                        const float total = std::accumulate(totals[r], totals[r] + LANES, 0.0);
+                        const float total = std::accumulate(totals[r], totals[r] + LANES, (double) a.learned_total(e, top[r]));
                         lse[e*a.n_rows + r0 + r] = log_sum_exp(top[r], total);
                         inverse[r] = inverse_of(total);
                     }

@@ -12,15 +12,15 @@ bool corrects(const act & a, int64_t e) {
     return a.count(e) > 0 && !(a.flags(e) & GGML_ACT_FLAG_WATCH) && a.real(e, GGML_ACT_ENTRY_WEIGHT) != 1.0f;
 }
 
-float gain(float weight, float m, float rest) {
-    return (1.0f - weight*m)/rest;
+float gain(float weight, float M, float m, float rest) {
+    return (M - weight*m)/rest;
 }
 
-// One row: `acc` = sum over the sinks of A*v, `m` their mass
-static void correct_row(const act & a, int64_t e, int64_t r, float m, const float * acc) {
+// One row: `acc` = sum over the sinks of A*v, `m` their mass, `M` that of all keys
+static void correct_row(const act & a, int64_t e, int64_t r, float M, float m, const float * acc) {
     const float weight  = a.real(e, GGML_ACT_ENTRY_WEIGHT);
     const bool  initial = a.flags(e) & GGML_ACT_FLAG_INITIAL;
-    const float scale   = initial ? 1.0f/(1.0f - m + weight*m) : gain(weight, m, 1.0f - m);
+    const float scale   = initial ? M/(M - m + weight*m) : gain(weight, M, m, M - m);
     const float sink    = initial ? scale*(weight - 1.0f) : weight - scale;
     float     * o       = a.o_row(e, r);
 
@@ -29,9 +29,9 @@ static void correct_row(const act & a, int64_t e, int64_t r, float m, const floa
     }
 }
 
-// Nearly all mass on the sinks: 1 - m has lost its digits, so the other keys are summed themselves.
-static bool is_direct(const act & a, int64_t e, float m) {
-    return !(a.flags(e) & GGML_ACT_FLAG_INITIAL) && 1.0f - m < DIRECT_REST;
+// Nearly all mass on the sinks: M - m has lost its digits, so the other keys are summed themselves.
+static bool is_direct(const act & a, int64_t e, float M, float m) {
+    return !(a.flags(e) & GGML_ACT_FLAG_INITIAL) && M - m < DIRECT_REST;
 }
 
 // The direct ones of these rows: `rows` of them, r[i] with mass[r[i] - r0], own.acc[r[i] - r0] and lse[r[i]]
@@ -83,7 +83,8 @@ static void correct_direct(const act & a, int64_t e, int64_t r0, const int64_t *
         if (rest[i] < GGML_ACT_MIN_REST) {
             continue; // the row stays as it is
         }
-        const float scale = gain(weight, mass[r[i] - r0], rest[i]);
+        const float m     = mass[r[i] - r0];
+        const float scale = gain(weight, a.learned ? m + rest[i] : 1.0f, m, rest[i]);
         const float * sum = own.acc + (r[i] - r0)*a.dv;
         float * o = a.o_row(e, r[i]);
         for (int64_t d = 0; d < a.dv; d++) {
@@ -96,10 +97,11 @@ bool correct_rows(const act & a, int64_t e, int64_t r0, int64_t rows, const floa
     int64_t direct[ROWS], n_direct = 0;
     for (int64_t i = 0; i < rows; i++) {
         if (mass[i] > 0.0f) {
-            if (is_direct(a, e, mass[i])) {
+            const float M = a.mass_of_keys(e, lse[r0 + i]);
+            if (is_direct(a, e, M, mass[i])) {
                 direct[n_direct++] = r0 + i;
             } else {
-                correct_row(a, e, r0 + i, mass[i], own.acc + i*a.dv);
+                correct_row(a, e, r0 + i, M, mass[i], own.acc + i*a.dv);
             }
         }
     }

@@ -53,7 +53,8 @@ void run_few(const act & a, const layout & at, float * work, const ggml_compute_
             for (int t = 0; t < nth; t++) {
                 top = std::max(top, part(t)[0]);
             }
-            top = finite(top);
+            top   = finite(a.learned_top(e, top));
+            total = a.learned_total(e, top);
             for (int t = 0; t < nth; t++) {
                 total += part(t)[1]*expf(part(t)[0] - top);
             }

@@ -50,10 +50,11 @@ void write_matrix(const act & a, int64_t e, const float * lse, float * buffer, i
         float scale_sink = 1.0f, scale_rest = 1.0f;
         if (corrects(a, e)) {
             if (initial) {
-                scale_rest = 1.0f/(1.0f - m + weight*m);
+                const float M = a.learned ? m + rest : 1.0f;
+                scale_rest = M/(M - m + weight*m);
                 scale_sink = weight*scale_rest;
             } else if (rest >= GGML_ACT_MIN_REST) {
-                scale_rest = gain(weight, m, rest);
+                scale_rest = gain(weight, a.learned ? m + rest : 1.0f, m, rest);
                 scale_sink = weight;
             }
         }
@@ -62,7 +63,8 @@ void write_matrix(const act & a, int64_t e, const float * lse, float * buffer, i
             const bool is_sink = sink != end && *sink == i;
             sink += is_sink;
             const int64_t x = pos[i] - a.p.column0;
-            if (pos[i] < 0 || pos[i] > row0 + r || x < 0 || x/a.p.pool >= columns) {
+            // what the row cannot see is missing, not zero
+            if (pos[i] < 0 || x < 0 || x/a.p.pool >= columns || a.mask_at(a.stream(e), r, i) == -INFINITY) {
                 continue;
             }
             const int64_t cell  = y*columns + x/a.p.pool;

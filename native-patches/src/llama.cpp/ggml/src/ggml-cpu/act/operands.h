@@ -29,6 +29,7 @@ struct act {
     ggml_tensor       * state;
     ggml_tensor       * matrix;
     float             * o;
+    const float       * learned; // sinks of the model's own softmax by head, or null
 
     ggml_act_params p;
     ggml_act_alibi  alibi;
@@ -39,6 +40,7 @@ struct act {
             q(dst->src[1]), k(dst->src[2]), v(dst->src[3]), mask(dst->src[4]),
             keys((const int32_t *) dst->src[5]->data), entries((const int32_t *) dst->src[6]->data),
             state(dst->src[7]), matrix(dst->src[8]), o((float *) dst->data),
+            learned(dst->src[9] ? (const float *) dst->src[9]->data : nullptr),
             p(ggml_act_params_of(dst)), alibi(p) {
         dk        = q->ne[0];
         dv        = v->ne[0];
@@ -134,6 +136,13 @@ struct act {
         }
         return h < alibi.heads ? powf(alibi.base0, h + 1) : powf(alibi.base1, 2*(h - alibi.heads) + 1);
     }
+
+    // What a learned sink adds to a row's maximum and total
+    float learned_top  (int64_t e, float top) const { return learned ? std::max(top, learned[head(e)]) : top; }
+    float learned_total(int64_t e, float top) const { return learned ? expf(learned[head(e)] - top) : 0.0f; }
+
+    // M: mass of a row's keys, from its log-sum-exp
+    float mass_of_keys(int64_t e, float lse) const { return learned ? 1.0f - expf(learned[head(e)] - lse) : 1.0f; }
 
     void cap(float * s, int64_t n) const {
         if (p.softcap != 0.0f) {

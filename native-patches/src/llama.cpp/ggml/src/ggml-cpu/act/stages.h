@@ -23,9 +23,9 @@ void select_sinks(const act & a, int64_t e, const float * sums);
 // Whether stage 4 changes this entry's rows. correct.cpp
 bool corrects(const act & a, int64_t e);
 
-// What the keys outside the sinks are multiplied with. m: the sinks' mass, rest: the others'. Negative where sinks that are strengthened would take more
+// What the keys outside the sinks are multiplied with. M: all keys' mass, m: the sinks', rest: the others'. Negative where sinks that are strengthened would take more
 // than the others have.
-float gain(float weight, float m, float rest);
+float gain(float weight, float M, float m, float rest);
 
 // Stage 4 for rows [r0, r0 + rows), from the sinks' sums in own.acc; lse[r] by row, mass[i] by row of the block.
 // Returns whether it overwrote own.keys and own.values.
