@@ -2,6 +2,7 @@
 // attention; then the sinks of that file's prompt as a page.
 import fs from "node:fs/promises";
 import path from "node:path";
+import { readPageParts } from "../../src/cli/page-parts.js";
 import { EngineClient } from "../../src/client/client.js";
 import { toHtml } from "../../src/core/sinks/sink-map.js";
 import { sinkMasses } from "../../src/core/sinks/values.js";
@@ -84,7 +85,14 @@ async function demonstrate(context: BuildContext, client: EngineClient, modelPat
   });
   const page = path.join(context.root, "sinks.html");
   const subtitle = `${model.name}, ${SOURCE.file} up to line ${line}, ${shown.tokens.length} tokens, ${heads.length} heads calibrated at beta ${DEFAULT_BETA}`;
-  await writeFileAtomic(page, toHtml(shown, { threshold: DEFAULT_THRESHOLD, title: "Attention sinks", subtitle }));
+  await writeFileAtomic(
+    page,
+    toHtml(shown, await readPageParts(path.join(context.root, "dist")), {
+      threshold: DEFAULT_THRESHOLD,
+      title: "Attention sinks",
+      subtitle,
+    }),
+  );
   console.log(`\n── Sinks of the source file's prompt\n`);
   const live = shown.sinks.filter(({ positions }) => positions.length > 0).length;
   console.log(`${live} of the ${heads.length} calibrated heads have a sink behind the first one.`);

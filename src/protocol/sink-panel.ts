@@ -28,8 +28,17 @@ export const SinkPanelStateSchema = v.object({
   /** The map that belongs to this state; the panel asks again when it holds another. */
   mapId: v.nullable(v.string()),
   model: v.nullable(v.string()),
-  /** The head set that "after" shows; null with calibration off. */
-  calibration: v.nullable(v.object({ name: v.string(), method: MethodSchema, beta: v.number(), heads: v.array(HeadSchema) })),
+  /** The head set that "after" shows; null where there is none. `applied`: it is on for this kind of prompt now. */
+  calibration: v.nullable(
+    v.object({
+      name: v.string(),
+      method: MethodSchema,
+      beta: v.number(),
+      betas: v.optional(v.array(v.number())),
+      heads: v.array(HeadSchema),
+      applied: v.boolean(),
+    }),
+  ),
   threshold: ThresholdSchema,
   /** Sinks are marked in the source file. */
   decorations: v.boolean(),

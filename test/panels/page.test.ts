@@ -5,6 +5,7 @@ import os from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { pathToFileURL } from "node:url";
+import { build } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { findBrowser } from "../../scripts/fetch/workbench.js";
 import { meansOf, toHtml, visibleToken } from "../../src/core/sinks/sink-map.js";
@@ -18,6 +19,22 @@ const { map } = makeAttention({ id: "page", tokens: [...CODE, HOSTILE], layers: 
 const HEAD = map.sinks.find(({ positions }) => positions.length >= 2);
 assert.ok(HEAD);
 
+/** As the product bundles it. */
+async function bundlePage(): Promise<{ script: string; style: string }> {
+  const { outputFiles } = await build({
+    entryPoints: ["webview/sink-page/main.ts"],
+    bundle: true,
+    platform: "browser",
+    target: "es2022",
+    format: "iife",
+    minify: true,
+    write: false,
+    outdir: "out",
+  });
+  const text = (ending: string) => outputFiles.find(({ path: file }) => file.endsWith(ending))?.text ?? "";
+  return { script: text(".js"), style: text(".css") };
+}
+
 describe("the sink page as a file", { skip: missing, timeout: 120_000 }, () => {
   let browser: Browser;
   let folder: string;
@@ -29,7 +46,7 @@ describe("the sink page as a file", { skip: missing, timeout: 120_000 }, () => {
 
   before(async () => {
     folder = await fs.mkdtemp(path.join(os.tmpdir(), "act-page-"));
-    await fs.writeFile(path.join(folder, "sinks.html"), toHtml(map, { subtitle: "SmolLM2-135M-Instruct, calibrated" }));
+    await fs.writeFile(path.join(folder, "sinks.html"), toHtml(map, await bundlePage(), { subtitle: "SmolLM2-135M-Instruct, calibrated" }));
     browser = await chromium.launch({ executablePath: findBrowser() ?? undefined, args: ["--no-sandbox", "--disable-gpu"] });
   });
   after(async () => {

@@ -1,5 +1,5 @@
+import { columnLimit } from "../../src/core/act.js";
 import { readable } from "../../src/core/picture/scale.js";
-import { limitOf } from "../../src/core/sinks/values.js";
 import type { Threshold } from "../../src/protocol/calibration.js";
 import type { SinkPanelState, SinkSource } from "../../src/protocol/sink-panel.js";
 import { EXPORT_FORMATS } from "../../src/protocol/sink-panel.js";
@@ -110,9 +110,7 @@ export class Bar {
   }
 
   update({ state, navigation, reading }: Model): void {
-    this.#label.textContent = [state.label, state.model, state.calibration ? `calibrated: ${state.calibration.name}` : "calibration off"]
-      .filter(Boolean)
-      .join(" · ");
+    this.#label.textContent = [state.label, state.model, setText(state)].filter(Boolean).join(" · ");
     setOptions(this.#source, sourcesOf(state), state.source?.kind ?? this.#source.value);
     this.#options.hidden = reading === null;
     setChecked(this.#log, navigation.log);
@@ -122,7 +120,7 @@ export class Bar {
     if (this.#mode.value !== this.#threshold.mode) this.#mode.value = this.#threshold.mode;
     this.#slider.value = String(sliderPlace(this.#threshold));
     const keys = reading?.map.tokens.length ?? 1;
-    const limit = readable(limitOf(this.#threshold, keys));
+    const limit = readable(columnLimit(this.#threshold, keys));
     this.#limit.textContent =
       this.#threshold.mode === "fixed" ? limit : `${Number(this.#threshold.value.toPrecision(3))} / ${keys} = ${limit}`;
     this.#slider.setAttribute("aria-valuetext", this.#limit.textContent);
@@ -133,6 +131,11 @@ export class Bar {
     if (kind === "typed") this.#typed.focus();
     else this.options.onOpen({ kind });
   }
+}
+
+function setText({ calibration }: SinkPanelState): string {
+  if (!calibration) return "no head set";
+  return `head set: ${calibration.name}${calibration.applied ? "" : " (off; shown to compare)"}`;
 }
 
 function sourcesOf(state: SinkPanelState): { value: string; label: string }[] {

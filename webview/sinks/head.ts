@@ -163,7 +163,7 @@ export class HeadView {
     if (!ready) return "Asking the engine for this head…";
     const pooled = tile && tile.pool > 1 ? `Each cell is the largest of ${tile.pool} × ${tile.pool} tokens; zoom in for more. ` : "";
     if (calibrated) return pooled;
-    const why = state.calibration ? "This head is not in the head set" : "Calibration is off";
+    const why = state.calibration ? "This head is not in the head set" : "There is no head set for this prompt";
     return navigation.stage === "before" ? pooled : `${pooled}${why}, so before and after are the same.`;
   }
 

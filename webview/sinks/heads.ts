@@ -1,6 +1,7 @@
 import { sequentialPalette } from "../../src/core/picture/colour.js";
 import { largest, readable, type Scale } from "../../src/core/picture/scale.js";
 import type { Head } from "../../src/protocol/calibration.js";
+import type { SinkPanelState } from "../../src/protocol/sink-panel.js";
 import { type Area, type Box, CellCanvas, imageOf } from "../cell-canvas.js";
 import { button, dropdown } from "../controls.js";
 import { h } from "../dom.js";
@@ -23,6 +24,7 @@ export class Heads {
   readonly #canvas: CellCanvas;
   readonly #legend = new Legend();
   readonly #readout = h("p", { class: "readout", id: "heads-readout", "aria-live": "polite" });
+  readonly #inSet = h("span", { class: "swatch" }, h("i", { class: "dot", "aria-hidden": "true" }), "in the head set");
   readonly #axes: HeadAxes;
   readonly #measure: ReturnType<typeof dropdown>;
   #model: ReadModel | null = null;
@@ -59,7 +61,7 @@ export class Heads {
       h(
         "div",
         { class: "row spread" },
-        this.#legend.element,
+        h("span", { class: "row" }, this.#legend.element, this.#inSet),
         button("Average over all heads", () => options.onOpen(null), { name: "average" }),
       ),
     );
@@ -70,6 +72,7 @@ export class Heads {
     const { reading, navigation, theme, state } = model;
     const { layers, heads } = reading.map;
     this.#calibrated = new Set(state.calibration?.heads.map(([layer, head]) => layer * heads + head));
+    this.#inSet.hidden = this.#calibrated.size === 0;
     this.#axes.update(layers, heads);
     if (this.#measure.value !== navigation.measure) this.#measure.value = navigation.measure;
     const grid = navigation.measure === "mass" ? { values: reading.masses, width: heads, height: layers } : reading.strips;
@@ -110,7 +113,7 @@ export class Heads {
   #tell(head: Head | null): void {
     const model = this.#model;
     if (!model) return;
-    this.#readout.textContent = head ? describeHead(model, head, this.#calibrated) : "Choose a head to see where it looks.";
+    this.#readout.textContent = head ? describeHead(model, head) : "Choose a head to see where it looks.";
   }
 
   #overlay(context: CanvasRenderingContext2D, boxOf: (area: Area) => Box): void {
@@ -125,20 +128,30 @@ export class Heads {
   }
 }
 
-/** "Layer 4, head 2: 0.412 of its attention goes to 3 later sinks and the initial sink “<bos>” (0). Calibrated." */
-export function describeHead({ reading }: ReadModel, head: Head, calibrated: ReadonlySet<number>): string {
+/** "Layer 4, head 2: 0.412 of its attention goes to 3 later sinks and the initial sink “<bos>” (0). Head 3 of 8 in “sst2”, β 0.4." */
+export function describeHead({ reading, state }: ReadModel, head: Head): string {
   const [layer, column] = head;
   const { map, hideInitial } = reading;
   const { exempt, positions } = reading.sinksOf(head);
   const name = `Layer ${layer}, head ${column}`;
-  const mark = calibrated.has(layer * map.heads + column) ? " Calibrated." : "";
-  if (exempt === null) return `${name}: no sinks above the threshold.${mark}`;
+  const mark = placeInSet(state.calibration, head);
+  if (exempt === null && positions.length === 0) return `${name}: no sinks above the threshold.${mark}`;
   const later = positions.length === 1 ? "1 later sink" : `${positions.length} later sinks`;
-  const initial = `initial sink ${tokenName(map, exempt)}`;
   const mass = readable(reading.masses[layer * map.heads + column] as number);
+  if (exempt === null) return `${name}: ${mass} of its attention goes to ${later}.${mark}`;
+  const initial = `initial sink ${tokenName(map, exempt)}`;
   return hideInitial
     ? `${name}: ${mass} of its attention goes to ${later}; the ${initial} is left out.${mark}`
     : `${name}: ${mass} of its attention goes to ${positions.length === 0 ? "" : `${later} and `}the ${initial}.${mark}`;
+}
+
+/** Where a head stands in the set that "after" shows, and what it does there; empty where it is not in the set. */
+export function placeInSet(set: SinkPanelState["calibration"], [layer, head]: Head): string {
+  const at = set?.heads.findIndex(([l, h]) => l === layer && h === head) ?? -1;
+  if (!set || at < 0) return "";
+  const beta = set.betas?.[at] ?? set.beta;
+  const does = set.method === "act" ? `β ${Number(beta.toFixed(3))}` : `initial token × ${beta}`;
+  return ` Head ${at + 1} of ${set.heads.length} in “${set.name}”, ${does}.`;
 }
 
 function markCalibrated(context: CanvasRenderingContext2D, box: Box, halo: string, line: string): void {

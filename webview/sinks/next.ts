@@ -26,7 +26,7 @@ export class NextTokens {
     const { off, on } = reading.map.next;
     this.#note.textContent = on
       ? `With ${state.calibration?.name ?? "the head set"} against no calibration.`
-      : "Calibration is off; switch a head set on to compare.";
+      : "There is no head set for this prompt; calibrate to compare.";
     this.#head.replaceChildren(...["token", "off", ...(on ? ["on"] : [])].map((name) => h("th", { scope: "col" }, name)));
     this.#rows.replaceChildren(...likeliest(off, on).map((line) => this.#row(line, on !== null)));
   }

@@ -1,13 +1,14 @@
 /** One captured prompt, read at one threshold. Pure; everything is worked out on first use and kept. */
-import { allSinksAt, averageMeans, limitOf, massOn, meansOf, rolesOf, type SinkRole } from "../../src/core/sinks/values.js";
+import { columnLimit } from "../../src/core/act.js";
+import { allSinksAt, averageMeans, massOn, meansOf, rolesOf, type SinkRole, type ViewedSinks } from "../../src/core/sinks/values.js";
 import type { Head, Threshold } from "../../src/protocol/calibration.js";
-import type { HeadSinks, SinkMap } from "../../src/protocol/engine.js";
+import type { SinkMap } from "../../src/protocol/engine.js";
 import { strips, withoutInitial } from "../paint/thumbnails.js";
 
 export class Reading {
   readonly limit: number;
   /** [layer][head] */
-  readonly sinks: readonly HeadSinks[];
+  readonly sinks: readonly ViewedSinks[];
   #shown: SinkMap | undefined;
   #masses: Float32Array | undefined;
   #average: Float32Array | undefined;
@@ -19,12 +20,12 @@ export class Reading {
     readonly threshold: Threshold,
     readonly hideInitial: boolean,
   ) {
-    this.limit = limitOf(threshold, map.tokens.length);
+    this.limit = columnLimit(threshold, map.tokens.length);
     this.sinks = allSinksAt(map, threshold);
   }
 
-  sinksOf([layer, head]: Head): HeadSinks {
-    return this.sinks[layer * this.map.heads + head] as HeadSinks;
+  sinksOf([layer, head]: Head): ViewedSinks {
+    return this.sinks[layer * this.map.heads + head] as ViewedSinks;
   }
 
   roles(head: Head): Map<number, SinkRole> {

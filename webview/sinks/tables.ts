@@ -1,6 +1,6 @@
 import { readable } from "../../src/core/picture/scale.js";
 import { shortestFloat32 } from "../../src/core/sinks/csv-json.js";
-import { meansOf, visibleToken } from "../../src/core/sinks/values.js";
+import { LEAST_ROWS, meansOf, visibleToken } from "../../src/core/sinks/values.js";
 import type { Head } from "../../src/protocol/calibration.js";
 import { h } from "../dom.js";
 import type { ReadModel } from "./model.js";
@@ -69,7 +69,7 @@ export class Tables {
     this.#sinksNote.textContent =
       lines.length === 0
         ? `No column mean of this head is above ${readable(reading.limit)}: calibration leaves it as it is.`
-        : rest(lines.length);
+        : [rest(lines.length), unjudged(reading.sinksOf(head).unjudged.length)].filter(Boolean).join(" ");
   }
 
   /** With no head open: the tokens that most heads use as a sink. */
@@ -97,7 +97,9 @@ export class Tables {
     );
     this.#sinksNote.textContent =
       keys.length === 0
-        ? `No head has a column mean above ${readable(reading.limit)}: there is nothing to calibrate in this prompt.`
+        ? map.tokens.length < LEAST_ROWS
+          ? `This prompt is too short to tell: a token is judged where at least ${LEAST_ROWS} tokens see it, its own row included.`
+          : `No head has a column mean above ${readable(reading.limit)}: there is nothing to calibrate in this prompt.`
         : rest(keys.length);
   }
 
@@ -133,6 +135,12 @@ function table(name: string, columns: string[], body: HTMLElement): HTMLElement 
     h("thead", {}, h("tr", {}, ...columns.map((column) => h("th", { scope: "col" }, column)))),
     body,
   );
+}
+
+/** Calibration counts them all the same; only the reading does not. */
+function unjudged(count: number): string {
+  if (count === 0) return "";
+  return `${count === 1 ? "One token is" : `${count} tokens are`} not judged: fewer than ${LEAST_ROWS} tokens see ${count === 1 ? "it" : "them"}, or even attention would give as much at that place. Calibration counts ${count === 1 ? "it" : "them"} all the same.`;
 }
 
 function rest(count: number): string {

@@ -1,14 +1,16 @@
 import { cssColour, readableInk, sequentialPalette } from "../../src/core/picture/colour.js";
-import { largest, paletteIndex, readable, type Scale } from "../../src/core/picture/scale.js";
+import { largest, paletteIndex, type Scale } from "../../src/core/picture/scale.js";
 import { maxPool } from "../../src/core/sinks/pixels.js";
-import { visibleToken } from "../../src/core/sinks/values.js";
+import { type SinkRole, visibleToken } from "../../src/core/sinks/values.js";
+import type { Head } from "../../src/protocol/calibration.js";
+import type { SinkMap } from "../../src/protocol/engine.js";
 import { CellCanvas, imageOf } from "../cell-canvas.js";
 import { button, type Control } from "../controls.js";
 import { h } from "../dom.js";
 import { Legend } from "../legend.js";
 import { clamp } from "../paint/hit.js";
 import { paintCells } from "../paint/raster.js";
-import type { ReadModel } from "./model.js";
+import { type ReadModel, tokenName } from "./model.js";
 
 /** Tokens that stand in the page at once; of longer prompts the strip above chooses which. */
 export const WINDOW = 1024;
@@ -34,6 +36,7 @@ export class Tokens {
   });
   readonly #title = h("h2", { id: "tokens-title" });
   readonly #legend = new Legend();
+  readonly #roles = roleLegend();
   readonly #strip: CellCanvas;
   readonly #stripRow: HTMLElement;
   readonly #range = h("span", { class: "quiet" });
@@ -70,7 +73,7 @@ export class Tokens {
     this.element = h(
       "section",
       { class: "prompt", "aria-labelledby": "tokens-title" },
-      h("div", { class: "row spread" }, this.#title, this.#legend.element),
+      h("div", { class: "row spread" }, this.#title, h("span", { class: "row" }, this.#roles, this.#legend.element)),
       this.#stripRow,
       this.#text,
     );
@@ -100,6 +103,7 @@ export class Tokens {
     this.#updateStrip(model, values, scale);
     this.#fill(map.id, map.tokens);
     const roles = navigation.head ? reading.roles(navigation.head) : null;
+    this.#roles.hidden = roles === null;
     for (const span of this.#text.children as HTMLCollectionOf<HTMLElement>) {
       const key = Number(span.dataset.token);
       const value = values[key] as number;
@@ -108,7 +112,7 @@ export class Tokens {
       span.style.color = cssColour(readableInk(paper));
       const role = roles?.get(key);
       span.dataset.role = role ?? "";
-      span.title = `${key}: ${readable(value)}${role ? `, ${role}` : ""}`;
+      span.title = describeToken(map, key, value, navigation.head, role);
     }
   }
 
@@ -153,6 +157,29 @@ export class Tokens {
     });
     this.#text.replaceChildren(...spans);
   }
+}
+
+const ROLES: Record<SinkRole, string> = {
+  "initial sink": "initial sink: calibration leaves it alone",
+  sink: "sink",
+  "not judged": "above the threshold, but too few tokens see it, or no more than by its place: not judged",
+};
+
+/** What the underlines mean. */
+function roleLegend(): HTMLElement {
+  return h(
+    "span",
+    { class: "row roles" },
+    ...(["initial sink", "sink", "not judged"] as const).map((role) => h("span", { "data-role": role, title: ROLES[role] }, role)),
+  );
+}
+
+/** "“·the” (17) gets 12.0 % of this head's attention, on average over the 23 tokens that see it: sink". */
+export function describeToken(map: SinkMap, key: number, value: number, head: Head | null, role: SinkRole | undefined): string {
+  const rows = map.tokens.length - key;
+  const whose = head ? "this head's" : "all heads'";
+  const seen = rows === 1 ? "the one token that sees it" : `the ${rows} tokens that see it`;
+  return `${tokenName(map, key)} gets ${(100 * value).toFixed(1)} % of ${whose} attention, on average over ${seen}${role ? `: ${ROLES[role]}` : ""}`;
 }
 
 function firstOf({ reading }: ReadModel, wanted: number): number {

@@ -183,7 +183,12 @@ export class SinkView {
       this.#message.textContent = "Open a head in the grid first; then it can be exported.";
       return;
     }
-    this.port.post({ type: "export", ...exportFile(format, model, tile) });
+    exportFile(format, model, tile).then(
+      (file) => this.port.post({ type: "export", ...file }),
+      (error: Error) => {
+        this.#message.textContent = error.message;
+      },
+    );
   }
 }
 

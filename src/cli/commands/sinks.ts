@@ -1,4 +1,5 @@
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { toCsv, toHtml, toJson, toPng, toSvg } from "../../core/sinks/sink-map.js";
 import { DEFAULT_THRESHOLD, type Threshold } from "../../protocol/calibration.js";
 import type { SinkMap } from "../../protocol/engine.js";
@@ -6,15 +7,16 @@ import { ActError } from "../../protocol/errors.js";
 import { writeFileAtomic } from "../../store/atomic.js";
 import { text, threshold } from "../arguments.js";
 import type { Command } from "../command.js";
+import { readPageParts } from "../page-parts.js";
 import { promptFlags, promptOf } from "../prompt.js";
 
 type Figure = { threshold: Threshold; title: string; subtitle: string };
-const writers: Record<string, (map: SinkMap, figure: Figure) => string | Uint8Array> = {
+const writers: Record<string, (map: SinkMap, figure: Figure) => string | Uint8Array | Promise<string>> = {
   ".png": (map) => toPng(map),
   ".svg": (map, figure) => toSvg(map, figure),
   ".csv": (map) => toCsv(map),
   ".json": (map) => toJson(map),
-  ".html": (map, figure) => toHtml(map, figure),
+  ".html": async (map, figure) => toHtml(map, await readPageParts(path.dirname(fileURLToPath(import.meta.url))), figure),
 };
 
 const BUSIEST = 8;
@@ -35,7 +37,7 @@ export const sinks: Command = {
     const map = await session.request("sinks", { ...prompt, calibration, threshold: limit });
     if (out !== undefined && write) {
       const subtitle = `${model.name}, ${map.tokens.length} tokens, threshold ${limit.mode} ${limit.value}${calibration ? `, ${calibration.heads.length} heads calibrated at beta ${calibration.beta}` : ""}`;
-      await writeFileAtomic(out, write(map, { threshold: limit, title: "Attention sinks", subtitle }));
+      await writeFileAtomic(out, await write(map, { threshold: limit, title: "Attention sinks", subtitle }));
       session.note(`Wrote ${out}.`);
     }
     return { json: session.json ? toJson(map) : {}, text: summary(map) };

@@ -2,7 +2,7 @@
 import { cssColour, divergingPalette } from "../picture/colour.js";
 import { encodePng } from "../picture/png.js";
 import { divergingIndex, largest, readable, type Scale } from "../picture/scale.js";
-import { escapeXml } from "../sinks/svg.js";
+import { escapeXml } from "../sinks/figure.js";
 
 /** [layer][head] */
 export type Effects = readonly (readonly number[])[];

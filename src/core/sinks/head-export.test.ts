@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PNG } from "pngjs";
 import type { HeadMatrix } from "../../protocol/engine.js";
 import { sequentialPalette, upperTriangleColour } from "../picture/colour.js";
-import { headToCsv, headToJson, headToPng, headToSvg } from "./head-export.js";
+import { headToCsv, headToJson, headToPixels, headToSvg } from "./head-export.js";
 
 const TOKENS = ["<bos>", "a,b", "c"];
 const NONE = Number.NaN;
@@ -31,7 +30,7 @@ test("the CSV has a line per cell on or below the diagonal, exact in float32", (
 test("a pooled matrix says what its cells are", () => {
   const pooled = matrix({ rows: 1, columns: 1, pool: 3, values: Float32Array.of(1), calibrated: null });
   assert.equal(headToCsv(pooled, TOKENS), "query,key,query_token,key_token,before,after,pooled_3x3\n0,0,<bos>,<bos>,1,,max\n");
-  assert.match(headToSvg(pooled, TOKENS, "x"), /each cell the largest of 3 × 3/);
+  assert.match(headToSvg(pooled, TOKENS, { title: "x" }), /each cell is the largest of 3 × 3/);
 });
 
 test("the JSON has null where a query cannot look", () => {
@@ -41,16 +40,29 @@ test("the JSON has null where a query cannot look", () => {
   assert.deepEqual([read.layer, read.head, read.pool], [4, 7, 1]);
 });
 
-test("the PNG's upper triangle has its own colour, the largest value the scale's last", () => {
-  const read = PNG.sync.read(Buffer.from(headToPng(matrix())));
-  assert.deepEqual([read.width, read.height], [48, 48]);
-  const pixel = (x: number, y: number) => [...read.data.subarray((y * 48 + x) * 4, (y * 48 + x) * 4 + 3)];
-  assert.deepEqual(pixel(40, 5), [...upperTriangleColour("light")]);
-  assert.deepEqual(pixel(5, 5), [...(sequentialPalette("light")[254] ?? [])]);
+test("the picture's upper triangle has its own colour, the largest value the scale's last", () => {
+  const { width, height, pixels, palette } = headToPixels(matrix());
+  assert.deepEqual([width, height], [3, 3]);
+  assert.deepEqual(palette[pixels[2] as number], upperTriangleColour("light"));
+  assert.deepEqual(palette[pixels[0] as number], sequentialPalette("light")[254]);
+});
+
+test("the figure is labelled like one of a paper: tokens along both axes, names of the axes, colour bar, what was measured", () => {
+  const svg = headToSvg(matrix(), TOKENS, { title: "Layer 4, head 7", subtitle: "shop.py · SmolLM2 · Head 3 of 8 in “sst2”, β 0.4" });
+  for (const token of ["&lt;bos&gt; 0", "c 2"]) assert.equal(svg.split(`>${token}</text>`).length - 1, 4, token);
+  for (const text of [
+    "query: the token that looks",
+    "key: the token that is looked at",
+    "(a) before calibration",
+    "(b) after calibration",
+    "Head 3 of 8",
+  ])
+    assert.ok(svg.includes(text), text);
+  assert.equal(svg.match(/class="bar"/g)?.length, 2);
 });
 
 test("the SVG stands before and after beside each other only where there is an after", () => {
-  assert.equal(headToSvg(matrix(), TOKENS, "T <1>").match(/<image /g)?.length, 2);
-  assert.equal(headToSvg(matrix({ calibrated: null }), TOKENS, "T").match(/<image /g)?.length, 1);
-  assert.match(headToSvg(matrix(), TOKENS, "T <1>"), /T &lt;1&gt;/);
+  assert.equal(headToSvg(matrix(), TOKENS, { title: "T <1>" }).match(/<image /g)?.length, 2);
+  assert.equal(headToSvg(matrix({ calibrated: null }), TOKENS, { title: "T" }).match(/<image /g)?.length, 1);
+  assert.match(headToSvg(matrix(), TOKENS, { title: "T <1>" }), /T &lt;1&gt;/);
 });

@@ -1,12 +1,11 @@
 /** One head's attention as a file. A long prompt's matrix is pooled; then each cell names the tokens it covers. Pure. */
 import type { HeadMatrix } from "../../protocol/engine.js";
 import { cssColour, sequentialPalette, upperTriangleColour } from "../picture/colour.js";
-import { encodePng, type IndexedRaster, pngDataUri } from "../picture/png.js";
-import { largest, paletteIndex, readable, type Scale } from "../picture/scale.js";
+import { type IndexedRaster, pngDataUri } from "../picture/png.js";
+import { largest, paletteIndex, type Scale } from "../picture/scale.js";
 import { csvField, shortestFloat32 } from "./csv-json.js";
-import { enlarge } from "./pixels.js";
-import { escapeXml } from "./svg.js";
-import { NOT_AN_EXPLANATION } from "./values.js";
+import { colourBar, escapeXml, FIGURE_STYLE, type FigureLabels, heading, labelled } from "./figure.js";
+import { NOT_AN_EXPLANATION, visibleToken } from "./values.js";
 
 /** The upper triangle has the last place of the picture's palette; the scale keeps the 255 below it. */
 const UPPER = 255;
@@ -66,31 +65,56 @@ export function headToPixels(matrix: HeadMatrix, values: Float32Array = matrix.v
   return { width: matrix.columns, height: matrix.rows, pixels, palette };
 }
 
-export function headToPng(matrix: HeadMatrix, values?: Float32Array): Uint8Array {
-  const raster = headToPixels(matrix, values);
-  return encodePng(enlarge(raster, Math.max(1, Math.min(16, Math.floor(1024 / Math.max(raster.width, raster.height))))));
-}
+const SIDE = 440;
+const LEFT = 110;
+const TOP = 78;
+/** Labels that fit along one side. */
+const MOST_LABELS = 36;
+const MOST_LETTERS = 12;
 
-/** The heatmap before calibration, and beside it the one after where the head is calibrated. */
-export function headToSvg(matrix: HeadMatrix, tokens: readonly string[], title: string): string {
-  const side = 440;
+/** The heatmap before calibration, and beside it the one after where the head is calibrated: axes with their tokens, colour bars, what was measured. */
+export function headToSvg(matrix: HeadMatrix, tokens: readonly string[], labels: FigureLabels): string {
   const stages: [string, Float32Array][] = [["before calibration", matrix.values]];
   if (matrix.calibrated) stages.push(["after calibration", matrix.calibrated]);
-  const width = 40 + stages.length * (side + 30);
-  const figures = stages.map(([name, values], index) => {
-    const x = 40 + index * (side + 30);
-    return `<text x="${x}" y="64">${escapeXml(name)}, 0 to ${readable(largest(values))}</text>
-<image x="${x}" y="74" width="${side}" height="${side}" preserveAspectRatio="none" style="image-rendering:pixelated" href="${pngDataUri(headToPixels(matrix, values))}"/>
-<rect x="${x}" y="74" width="${side}" height="${side}" fill="none" stroke="${cssColour([120, 120, 120])}"/>
-<text x="${x}" y="${side + 92}">key 0 … ${tokens.length - 1}; query 0 at the top${matrix.pool > 1 ? `; each cell the largest of ${matrix.pool} × ${matrix.pool}` : ""}</text>`;
-  });
-  const height = side + 130;
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeXml(title)}">
-<style>text{font:12px system-ui,sans-serif;fill:#1f1f1f}.title{font:600 17px system-ui,sans-serif}.note{font-size:11px;fill:#555}</style>
+  const each = LEFT + SIDE + 20;
+  const width = stages.length * each + 20;
+  const height = TOP + SIDE + 190;
+  const figures = stages.map(([name, values], index) => stage(matrix, tokens, `(${"ab"[index]}) ${name}`, values, index * each + LEFT));
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeXml(labels.title ?? "")}">
+<style>${FIGURE_STYLE}</style>
 <rect width="100%" height="100%" fill="#fff"/>
-<text x="40" y="34" class="title">${escapeXml(title)}</text>
+${heading(20, 10, labels).svg}
 ${figures.join("\n")}
-<text x="40" y="${height - 12}" class="note">${escapeXml(NOT_AN_EXPLANATION)}</text>
+<text x="20" y="${height - 12}" class="note">${escapeXml(NOT_AN_EXPLANATION)}</text>
 </svg>
 `;
+}
+
+function stage(matrix: HeadMatrix, tokens: readonly string[], name: string, values: Float32Array, x: number): string {
+  const { rows, columns, pool, rowStart, columnStart } = matrix;
+  const bottom = TOP + SIDE;
+  const along = (count: number, start: number) =>
+    labelled(count, MOST_LABELS).map((cell) => ({ at: ((cell + 0.5) * SIDE) / count, text: tokenLabel(tokens, start + cell * pool) }));
+  const down = along(rows, rowStart).map(
+    ({ at, text }) => `<text x="${x - 6}" y="${(TOP + at + 3).toFixed(1)}" text-anchor="end" class="small mono">${text}</text>`,
+  );
+  const across = along(columns, columnStart).map(
+    ({ at, text }) =>
+      `<text transform="translate(${(x + at + 3).toFixed(1)} ${bottom + 8}) rotate(-90)" text-anchor="end" class="small mono">${text}</text>`,
+  );
+  const pooled = pool > 1 ? `; each cell is the largest of ${pool} × ${pool}` : "";
+  const scale: Scale = { kind: "linear", max: largest(values) };
+  return `<text x="${x}" y="${TOP - 10}" class="label">${escapeXml(name)}</text>
+<image x="${x}" y="${TOP}" width="${SIDE}" height="${SIDE}" preserveAspectRatio="none" style="image-rendering:pixelated" href="${pngDataUri(headToPixels(matrix, values))}"/>
+<rect x="${x}" y="${TOP}" width="${SIDE}" height="${SIDE}" fill="none" stroke="${cssColour([120, 120, 120])}"/>
+${down.join("")}${across.join("")}
+<text x="${x + SIDE / 2}" y="${bottom + 112}" text-anchor="middle">key: the token that is looked at${pooled}</text>
+<text transform="translate(${x - LEFT + 20} ${TOP + SIDE / 2}) rotate(-90)" text-anchor="middle">query: the token that looks</text>
+${colourBar(x, bottom + 126, sequentialPalette("light"), scale, "attention")}`;
+}
+
+/** "17 ·the": place and text, short enough for an axis. */
+function tokenLabel(tokens: readonly string[], at: number): string {
+  const letters = [...visibleToken(tokens[at] ?? "")];
+  return escapeXml(`${letters.length > MOST_LETTERS ? `${letters.slice(0, MOST_LETTERS - 1).join("")}…` : letters.join("")} ${at}`);
 }

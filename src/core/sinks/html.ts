@@ -1,10 +1,8 @@
 import type { Threshold } from "../../protocol/calibration.js";
 import type { TokenProbability } from "../../protocol/engine.js";
 import { ActError } from "../../protocol/errors.js";
-import { cssColour, sequentialPalette } from "../picture/colour.js";
 import { base64 } from "../picture/png.js";
-import { PAGE_SCRIPT, PAGE_STYLE } from "./page.js";
-import { escapeXml } from "./svg.js";
+import { escapeXml } from "./figure.js";
 import { checkSinkData, NOT_AN_EXPLANATION, type SinkData, visibleToken } from "./values.js";
 
 export interface PageOptions {
@@ -12,6 +10,22 @@ export interface PageOptions {
   title?: string;
   /** What is said under the title: model, head set, settings. */
   subtitle?: string;
+}
+
+/** The bundle of webview/sink-page, which the page carries inside it. */
+export interface PageParts {
+  script: string;
+  style: string;
+}
+
+/** What the page's script is given. */
+export interface PageData {
+  tokens: string[];
+  layers: number;
+  heads: number;
+  threshold: Threshold;
+  /** Column means, [layer][head][key], float32 in base64. */
+  means: string;
 }
 
 /** Values that a browser opens as one page without trouble (about 90 MB of text). */
@@ -24,6 +38,7 @@ const MAX_VALUES = 16 * 1024 * 1024;
  */
 export function toHtml(
   data: SinkData,
+  { script, style }: PageParts,
   { threshold = { mode: "fixed", value: 0.1 }, title = "Attention sinks", subtitle }: PageOptions = {},
 ): string {
   checkSinkData(data);
@@ -31,13 +46,12 @@ export function toHtml(
     throw new ActError("usage", `${data.columnMeans.length} column means are too many for one web page; write a .csv or .json instead.`);
   }
   const { columnMeans } = data;
-  const payload = {
-    tokens: data.tokens.map(visibleToken),
+  const payload: PageData = {
+    tokens: data.tokens,
     layers: data.layers,
     heads: data.heads,
-    limit: threshold.mode === "fixed" ? threshold.value : threshold.value / Math.max(1, data.tokens.length),
+    threshold,
     means: base64(new Uint8Array(columnMeans.buffer, columnMeans.byteOffset, columnMeans.byteLength)),
-    palettes: { light: sequentialPalette("light").map(cssColour), dark: sequentialPalette("dark").map(cssColour) },
   };
   return `<!doctype html>
 <html lang="en">
@@ -46,7 +60,7 @@ export function toHtml(
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <title>${escapeXml(title)}</title>
-<style>${PAGE_STYLE}</style>
+<style>${style}</style>
 </head>
 <body>
 <main>
@@ -74,7 +88,7 @@ ${nextTokens(data)}
 </div>
 </main>
 <script type="application/json" id="data">${JSON.stringify(payload).replaceAll("<", "\\u003c")}</script>
-<script>${PAGE_SCRIPT}</script>
+<script>${script.replaceAll("</", "<\\/")}</script>
 </body>
 </html>
 `;

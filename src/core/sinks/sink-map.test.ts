@@ -2,12 +2,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { PNG } from "pngjs";
+import { columnLimit } from "../act.js";
 import { sequentialPalette } from "../picture/colour.js";
 import { largest, paletteIndex, place, robustMax, ticks } from "../picture/scale.js";
 import { shortestFloat32 } from "./csv-json.js";
 import { maxPool } from "./pixels.js";
 import * as sinkMap from "./sink-map.js";
 
+/** What the bundle of webview/sink-page is elsewhere; test/panels/page.test.ts runs the real one. */
+const PARTS = { script: "void 0", style: "" };
+const toHtml = (data: sinkMap.SinkData) => sinkMap.toHtml(data, PARTS);
 const TOKENS = ["<bos>", ' "a, b"', "\n", "é<", "end"];
 
 function sample(layers = 2, heads = 3): sinkMap.SinkData {
@@ -24,8 +28,50 @@ test("sinks are the keys strictly above the limit without the lowest one", () =>
 });
 
 test("a relative threshold is divided by the number of keys", () => {
-  assert.equal(sinkMap.limitOf({ mode: "relative", value: 5 }, 20), 0.25);
-  assert.equal(sinkMap.limitOf({ mode: "fixed", value: 0.1 }, 20), 0.1);
+  assert.equal(columnLimit({ mode: "relative", value: 5 }, 20), 0.25);
+  assert.equal(columnLimit({ mode: "fixed", value: 0.1 }, 20), 0.1);
+});
+
+/** Column means of one head of `keys` tokens whose row i gives weight(i, k) to key k, normalised. */
+function oneHead(keys: number, weight: (row: number, key: number) => number): sinkMap.SinkData {
+  const sums = new Float64Array(keys);
+  for (let row = 0; row < keys; row++) {
+    const weights = Array.from({ length: row + 1 }, (_, key) => weight(row, key));
+    const total = weights.reduce((a, b) => a + b, 0);
+    weights.forEach((one, key) => {
+      sums[key] = (sums[key] as number) + one / total;
+    });
+  }
+  const columnMeans = Float32Array.from(sums, (sum, key) => sum / (keys - key));
+  return { tokens: Array.from({ length: keys }, (_, key) => String(key)), layers: 1, heads: 1, columnMeans, sinks: [] };
+}
+const FIXED = { mode: "fixed", value: 0.1 } as const;
+const judged = (data: sinkMap.SinkData) => sinkMap.allSinksAt(data, FIXED)[0] as sinkMap.ViewedSinks;
+
+test("in a short prompt nothing is a sink by chance of its position: even attention and any attention in 5 tokens give none", () => {
+  for (const keys of [1, 2, 5, 8, 20, 40, 200]) {
+    const { exempt, positions } = judged(oneHead(keys, () => 1));
+    assert.deepEqual([exempt, positions], [null, []], `${keys} tokens`);
+  }
+  fc.assert(
+    fc.property(fc.array(fc.double({ min: 0.001, max: 1, noNaN: true }), { minLength: 25, maxLength: 25 }), (weights) => {
+      const { exempt, positions, unjudged } = judged(oneHead(5, (row, key) => weights[row * 5 + key] as number));
+      assert.deepEqual([exempt, positions], [null, []]);
+      assert.ok(unjudged.length > 0, "above the threshold they are, and the view says why they do not count");
+    }),
+  );
+});
+
+test("the last tokens, which look at themselves, are left unjudged; a real sink before them is found", () => {
+  const keys = 30;
+  // A strong first token, a later sink at 9, and every token's own row on itself.
+  const data = oneHead(keys, (row, key) => (key === 0 ? 10 : key === 9 ? 6 : key === row ? 5 : 0.1));
+  const { exempt, positions, unjudged } = judged(data);
+  assert.deepEqual([exempt, positions], [0, [9]]);
+  assert.ok(unjudged.includes(keys - 1) && unjudged.every((key) => key > keys - sinkMap.LEAST_ROWS), unjudged.join());
+  assert.deepEqual(sinkMap.rolesOf(judged(data)).get(keys - 1), "not judged");
+  // Calibration itself counts them: the rule knows no rows.
+  assert.ok(sinkMap.sinksAt(sinkMap.meansOf(data, 0, 0), 0.1).positions.includes(keys - 1));
 });
 
 test("mass on all keys of a causal matrix is 1, because its rows sum to 1", () => {
@@ -168,14 +214,14 @@ test("SVG and HTML escape what a prompt can hold", () => {
   const svg = sinkMap.toSvg(data);
   assert.ok(!svg.includes("<script>") && svg.includes("&lt;script&gt;") && svg.includes("&amp;amp;"));
   assert.ok(!/[^\P{Cc}\n]|\p{Cs}/u.test(svg));
-  const html = sinkMap.toHtml(data);
+  const html = sinkMap.toHtml(data, PARTS);
   assert.equal(html.match(/<script>/g)?.length, 1);
   assert.ok(html.includes(sinkMap.NOT_AN_EXPLANATION));
 });
 
 test("column means that do not fit the sizes are refused in a sentence", () => {
   const data = { ...sample(), columnMeans: new Float32Array(3) };
-  for (const write of [sinkMap.toCsv, sinkMap.toJson, sinkMap.toSvg, sinkMap.toHtml, sinkMap.toPng])
+  for (const write of [sinkMap.toCsv, sinkMap.toJson, sinkMap.toSvg, toHtml, sinkMap.toPng])
     assert.throws(() => write(data), /3 column means.*need 30/);
 });
 
@@ -187,7 +233,7 @@ test("a prompt of one token can be exported", () => {
     columnMeans: Float32Array.of(1),
     sinks: [{ layer: 0, head: 0, exempt: 0, positions: [] }],
   };
-  for (const write of [sinkMap.toCsv, sinkMap.toJson, sinkMap.toSvg, sinkMap.toHtml, sinkMap.toPng]) assert.ok(write(data).length > 0);
+  for (const write of [sinkMap.toCsv, sinkMap.toJson, sinkMap.toSvg, toHtml, sinkMap.toPng]) assert.ok(write(data).length > 0);
 });
 
 /** A small reader of RFC 4180, so that the test does not believe the writer. */

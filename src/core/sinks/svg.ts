@@ -2,6 +2,7 @@ import type { Threshold } from "../../protocol/calibration.js";
 import { cssColour, readableInk, sequentialPalette } from "../picture/colour.js";
 import { pngDataUri } from "../picture/png.js";
 import { largest, paletteIndex, readable, type Scale } from "../picture/scale.js";
+import { colourBar, escapeXml, FIGURE_STYLE, type FigureLabels, heading, labelled } from "./figure.js";
 import { toPixels } from "./pixels.js";
 import { averageMeans, checkSinkData, NOT_AN_EXPLANATION, type SinkData, sinkMasses, visibleToken } from "./values.js";
 
@@ -12,22 +13,20 @@ const LETTER = 7.3;
 /** Tokens drawn one by one; a longer prompt says how many are left out (the raster and the CSV have all). */
 const MAX_TOKENS = 1500;
 
-export interface FigureOptions {
+export interface FigureOptions extends FigureLabels {
   threshold?: Threshold;
-  title?: string;
 }
 
-/** A figure for a paper: prompt tokens coloured by average column mean, layers x heads by sink mass, and the raster of all column means. */
+/** A figure for a paper, with axes and colour bars: prompt tokens by average column mean, layers x heads by sink mass, all column means. */
 export function toSvg(
   data: SinkData,
-  { threshold = { mode: "fixed", value: 0.1 }, title = "Attention sinks" }: FigureOptions = {},
+  { threshold = { mode: "fixed", value: 0.1 }, title = "Attention sinks", subtitle }: FigureOptions = {},
 ): string {
   checkSinkData(data);
   const parts: string[] = [];
-  let y = MARGIN + 18;
-  parts.push(`<text x="${MARGIN}" y="${y}" class="title">${escapeXml(title)}</text>`);
-  y += 14;
+  let y = MARGIN;
   const figures = [
+    () => heading(MARGIN, y, { title, ...(subtitle && { subtitle }) }),
     () => tokenText(data, y),
     () => massGrid(data, threshold, y),
     () => raster(data, y),
@@ -39,7 +38,7 @@ export function toSvg(
     y += height + 18;
   }
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" viewBox="0 0 ${WIDTH} ${y}" role="img" aria-label="${escapeXml(title)}">
-<style>text{font:12px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#1f1f1f}.title{font:600 17px system-ui,sans-serif}.label{font:600 12px system-ui,sans-serif}.note{font:11px system-ui,sans-serif;fill:#555}</style>
+<style>${FIGURE_STYLE}</style>
 <rect width="100%" height="100%" fill="#fff"/>
 ${parts.join("\n")}
 </svg>
@@ -68,7 +67,7 @@ function tokenText(data: SinkData, top: number): Drawn {
     const mean = means[key] as number;
     const paper = palette[paletteIndex(mean, scale)] ?? [255, 255, 255];
     marks.push(
-      `<g><title>${key}: ${escapeXml(text)} ${readable(mean)}</title><rect x="${x.toFixed(1)}" y="${y - 14}" width="${(width - 1).toFixed(1)}" height="19" rx="2" fill="${cssColour(paper)}"/><text x="${(x + 1.5).toFixed(1)}" y="${y}" style="fill:${cssColour(readableInk(paper))}">${escapeXml(text)}</text></g>`,
+      `<g><title>${key}: ${escapeXml(text)} ${readable(mean)}</title><rect x="${x.toFixed(1)}" y="${y - 14}" width="${(width - 1).toFixed(1)}" height="19" rx="2" fill="${cssColour(paper)}"/><text x="${(x + 1.5).toFixed(1)}" y="${y}" class="mono" style="fill:${cssColour(readableInk(paper))}">${escapeXml(text)}</text></g>`,
     );
     x += width;
     if (token.includes("\n")) {
@@ -82,8 +81,8 @@ function tokenText(data: SinkData, top: number): Drawn {
     marks.push(`<text x="${MARGIN}" y="${y}" class="note">and ${left} more tokens</text>`);
   }
   return {
-    svg: `<text x="${MARGIN}" y="${top + 10}" class="label">Prompt, ${data.tokens.length} tokens, coloured by column mean (average over all heads, 0 to ${readable(scale.max)})</text>\n${marks.join("\n")}`,
-    height: y - top + 10,
+    svg: `<text x="${MARGIN}" y="${top + 10}" class="label">(a) Prompt of ${data.tokens.length} tokens</text>\n${marks.join("\n")}\n${colourBar(MARGIN, y + 14, palette, scale, "column mean, averaged over all heads")}`,
+    height: y - top + 46,
   };
 }
 
@@ -102,33 +101,47 @@ function massGrid(data: SinkData, threshold: Threshold, top: number): Drawn {
     }
   }
   const limit = threshold.mode === "fixed" ? `above ${threshold.value}` : `above ${threshold.value} / tokens`;
-  const height = 20 + data.heads * cell + 20;
+  const left = MARGIN + 40;
+  const bottom = top + 20 + data.heads * cell;
+  const heads = labelled(data.heads, Math.max(2, Math.floor((data.heads * cell) / 12))).map(
+    (head) => `<text x="${left - 5}" y="${top + 20 + head * cell + cell / 2 + 3}" text-anchor="end" class="small">${head}</text>`,
+  );
+  const layers = labelled(data.layers, Math.max(2, Math.floor((data.layers * cell) / 22))).map(
+    (layer) => `<text x="${left + layer * cell + cell / 2}" y="${bottom + 11}" text-anchor="middle" class="small">${layer}</text>`,
+  );
   return {
-    svg: `<text x="${MARGIN}" y="${top + 10}" class="label">Attention mass on later sinks (column mean ${limit}, initial sink left out), 0 to ${readable(scale.max)}</text>
-<text x="${MARGIN}" y="${top + 32}">head</text>
+    svg: `<text x="${MARGIN}" y="${top + 10}" class="label">(b) Attention on later sinks, by layer and head (column mean ${limit}, initial sink left out)</text>
 ${cells.join("\n")}
-<text x="${MARGIN + 40}" y="${top + height}">layer 0</text><text x="${MARGIN + 40 + data.layers * cell}" y="${top + height}" text-anchor="end">${data.layers - 1}</text>`,
-    height,
+${heads.join("")}${layers.join("")}
+<text x="${left + (data.layers * cell) / 2}" y="${bottom + 26}" text-anchor="middle">layer</text>
+<text transform="translate(${MARGIN + 8} ${top + 20 + (data.heads * cell) / 2}) rotate(-90)" text-anchor="middle">head</text>
+${colourBar(left, bottom + 36, palette, scale, "share of a head's attention")}`,
+    height: 20 + data.heads * cell + 66,
   };
 }
 
 function raster(data: SinkData, top: number): Drawn {
   const picture = toPixels(data, { scale: "log" });
   const height = Math.min(640, Math.max(120, picture.height * 2));
+  const left = MARGIN + 40;
+  const width = WIDTH - MARGIN - left;
+  const bottom = top + 20 + height;
+  const layers = labelled(data.layers, Math.floor(height / 24)).map(
+    (layer) =>
+      `<text x="${left - 5}" y="${(top + 20 + ((layer + 0.5) * height) / data.layers + 3).toFixed(1)}" text-anchor="end" class="small">${layer}</text>`,
+  );
+  const keys = labelled(data.tokens.length, 12).map(
+    (key) =>
+      `<text x="${(left + ((key + 0.5) * width) / data.tokens.length).toFixed(1)}" y="${bottom + 12}" text-anchor="middle" class="small">${key}</text>`,
+  );
+  const scale: Scale = { kind: "log", max: largest(data.columnMeans) };
   return {
-    svg: `<text x="${MARGIN}" y="${top + 10}" class="label">Column means of every head: one row per (layer, head), one column per token; log scale</text>
-<image x="${MARGIN}" y="${top + 20}" width="${WIDTH - 2 * MARGIN}" height="${height}" preserveAspectRatio="none" style="image-rendering:pixelated" href="${pngDataUri(picture)}"/>`,
-    height: height + 24,
+    svg: `<text x="${MARGIN}" y="${top + 10}" class="label">(c) Column means of every head: one row per layer and head, one column per token</text>
+<image x="${left}" y="${top + 20}" width="${width}" height="${height}" preserveAspectRatio="none" style="image-rendering:pixelated" href="${pngDataUri(picture)}"/>
+${layers.join("")}${keys.join("")}
+<text x="${left + width / 2}" y="${bottom + 28}" text-anchor="middle">token</text>
+<text transform="translate(${MARGIN + 8} ${top + 20 + height / 2}) rotate(-90)" text-anchor="middle">layer</text>
+${colourBar(left, bottom + 40, sequentialPalette("light"), scale, "column mean")}`,
+    height: height + 92,
   };
-}
-
-/** Text for XML: its five marks escaped; control characters and halves of surrogate pairs, which XML forbids, made visible. */
-export function escapeXml(text: string): string {
-  return text
-    .replace(/[^\P{Cc}\t\n\r]|\p{Cs}|[\ufffe\uffff]/gu, "\ufffd")
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;")
-    .replaceAll("'", "&apos;");
 }

@@ -1,4 +1,5 @@
-import { limitOf, sinksAt } from "../../core/sinks/values.js";
+import { columnLimit } from "../../core/act.js";
+import { sinksAt } from "../../core/sinks/values.js";
 import type { Calibration, Head, Threshold } from "../../protocol/calibration.js";
 import type { HeadSinks } from "../../protocol/engine.js";
 import type { ColumnMeans, NativeContext } from "../native/native.js";
@@ -27,7 +28,7 @@ export function beginSegment(context: NativeContext, calibration: Calibration | 
 
 /** Candidates and sinks of the given heads at a threshold, from captured column means. */
 export function sinksOfMeans({ heads, keys, columnMeans }: ColumnMeans, which: readonly Head[], threshold: Threshold): HeadSinks[] {
-  const limit = limitOf(threshold, keys);
+  const limit = columnLimit(threshold, keys);
   return which.map(([layer, head]) => {
     const start = (layer * heads + head) * keys;
     return { layer, head, ...sinksAt(columnMeans.subarray(start, start + keys), limit) };

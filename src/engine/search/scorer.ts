@@ -1,6 +1,7 @@
+import { columnLimit } from "../../core/act.js";
 import type { Baseline, Cost, HeadIndex, Job, Outcome, Scored, Scorer, Variant } from "../../core/search/scorer.js";
 import { toHead, toIndex } from "../../core/search/scorer.js";
-import { limitOf, sinksAt } from "../../core/sinks/values.js";
+import { sinksAt } from "../../core/sinks/values.js";
 import type { Calibration, Head } from "../../protocol/calibration.js";
 import { ActError } from "../../protocol/errors.js";
 import type { ColumnMeans, NativeContext } from "../native/native.js";
@@ -212,7 +213,7 @@ export class EngineScorer implements Scorer {
   }
 
   private liveHeads(means: ColumnMeans): HeadIndex[] {
-    const limit = limitOf(this.strength.threshold, means.keys);
+    const limit = columnLimit(this.strength.threshold, means.keys);
     return this.eligible.filter((head) => {
       const at = head * means.keys;
       return sinksAt(means.columnMeans.subarray(at, at + means.keys), limit).positions.length > 0;

@@ -1,6 +1,6 @@
 import * as vscode from "vscode";
 import { placeTokens } from "../../core/sinks/place.js";
-import { allSinksAt, averageMeans, limitOf, meansOf, sinksAt, visibleToken } from "../../core/sinks/values.js";
+import { allSinksAt, averageMeans, meansOf, type ViewedSinks, visibleToken } from "../../core/sinks/values.js";
 import type { Head, Threshold } from "../../protocol/calibration.js";
 import type { SinkMap } from "../../protocol/engine.js";
 
@@ -92,7 +92,7 @@ interface Marks {
 
 function marksOfHead(map: SinkMap, [layer, head]: Head, threshold: Threshold): Marks {
   const means = meansOf(map, layer, head);
-  const { exempt, positions } = sinksAt(means, limitOf(threshold, map.tokens.length));
+  const { exempt, positions } = allSinksAt(map, threshold)[layer * map.heads + head] as ViewedSinks;
   const says = (key: number, what: string) =>
     `is ${what} of layer ${layer}, head ${head}: column mean ${(means[key] as number).toFixed(3)}`;
   return {

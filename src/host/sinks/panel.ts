@@ -302,9 +302,11 @@ export class SinkPanel implements vscode.Disposable {
   }
 
   private calibrationState(): SinkPanelState["calibration"] {
-    if (!this.calibration) return null;
-    const { method, beta, heads } = this.calibration;
-    return { name: this.active?.current?.name ?? "the head set", method, beta, heads };
+    const { calibration, active } = this;
+    if (!calibration || !active) return null;
+    const { method, beta, betas, heads } = calibration;
+    const applied = active.unavailable(this.services.engine.status.model) === null;
+    return { name: active.current?.name ?? "the head set", method, beta, ...(betas && { betas }), heads, applied };
   }
 
   private fresh(): SinkPanelState {
