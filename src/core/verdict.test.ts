@@ -1,19 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { EVIDENCE } from "../../test/fixtures/evidence.js";
 import type { Evidence } from "../protocol/calibration.js";
 import { gain, nameOf, plain, signedTenth, unitOf } from "./verdict.js";
 
-const EVIDENCE: Evidence = {
-  task: "sst2",
-  seed: 42,
-  chosenOn: 80,
-  confirmedOn: 300,
-  baseline: 0.66,
-  calibrated: 0.681,
-  difference: 0.021,
-  interval: [0.004, 0.038],
-  p: 0.01,
-};
 const CODE: Evidence = {
   ...EVIDENCE,
   task: "the files of shop",

@@ -1,12 +1,11 @@
 // Damaged model files through the real load path, and used where they load. Whatever a file does, the engine's owner keeps a working model.
 import fs from "node:fs";
-import { tmpdir } from "node:os";
 import path from "node:path";
-import { EngineClient } from "../../src/client/client.js";
+import type { EngineClient } from "../../src/client/client.js";
 import { integer, type Random, random } from "../../src/core/numbers/random.js";
 import { ActError } from "../../src/protocol/errors.js";
 import { fill, wholeLlama } from "../fixtures/whole-llama.js";
-import { type Attack, Tally } from "./attack.js";
+import { type Attack, openBench, Tally } from "./attack.js";
 
 /** A file that takes longer than this, load and use together, hangs. */
 const MOST_MS = 20_000;
@@ -15,19 +14,9 @@ export const files: Attack = {
   does: "damaged headers, metadata, tensors, templates and weights through the real load path",
   shortRounds: 40,
   async run({ seed, rounds, until, say }) {
-    const folder = fs.mkdtempSync(path.join(tmpdir(), "act-attack-"));
-    const good = path.join(folder, "good.gguf");
-    fs.writeFileSync(good, wholeLlama().bytes);
-    const blamed: string[] = [];
-    const client = new EngineClient({
-      entry: path.resolve("dist/engine.mjs"),
-      backoffMs: Array(10_000).fill(0),
-      hangMs: 5000,
-      quarantine: async (file) => void blamed.push(file),
-    });
+    const { folder, model: good, client, blamed, load, close } = openBench(1);
     const tally = new Tally();
     const broken: string[] = [];
-    const load = (file: string) => client.request("load", { path: file, contextSize: 256, sequences: 1, backend: "cpu", threads: 1 });
     let round = 0;
     try {
       await load(good);
@@ -52,8 +41,7 @@ export const files: Attack = {
         if (round % 100 === 99) say(`${round + 1} files: ${JSON.stringify(tally.outcomes)}`);
       }
     } finally {
-      client.dispose();
-      fs.rmSync(folder, { recursive: true, force: true });
+      close();
     }
     return { rounds: round, outcomes: tally.outcomes, broken };
   },

@@ -1,13 +1,8 @@
 // The engine is killed at random moments of its work. Every request settles, and the model answers again.
-import fs from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
-import { EngineClient } from "../../src/client/client.js";
 import { integer, random } from "../../src/core/numbers/random.js";
 import { quantile } from "../../src/core/numbers/timing.js";
 import { ActError } from "../../src/protocol/errors.js";
-import { wholeLlama } from "../fixtures/whole-llama.js";
-import { type Attack, Tally } from "./attack.js";
+import { type Attack, openBench, Tally } from "./attack.js";
 
 /** Far above the two seconds that a quiet machine must do it in: what is wrong takes for ever. */
 const MOST_MS = 20_000;
@@ -16,15 +11,8 @@ export const kills: Attack = {
   does: "SIGKILL of the engine at random moments of loading, completing, chatting and looking",
   shortRounds: 12,
   async run({ seed, rounds, until, say }) {
-    const folder = fs.mkdtempSync(path.join(tmpdir(), "act-attack-"));
-    const model = path.join(folder, "model.gguf");
-    fs.writeFileSync(model, wholeLlama().bytes);
-    const client = new EngineClient({
-      entry: path.resolve("dist/engine.mjs"),
-      backoffMs: Array(100_000).fill(0),
-      quarantine: async () => {},
-    });
-    const load = () => client.request("load", { path: model, contextSize: 256, sequences: 2, backend: "cpu", threads: 1 });
+    const { model, client, load: loadFile, close } = openBench(2);
+    const load = () => loadFile(model);
     const tally = new Tally();
     const broken: string[] = [];
     const back: number[] = [];
@@ -67,8 +55,7 @@ export const kills: Attack = {
         if (round % 50 === 49) say(`${round + 1} kills: ${JSON.stringify(tally.outcomes)}`);
       }
     } finally {
-      client.dispose();
-      fs.rmSync(folder, { recursive: true, force: true });
+      close();
     }
     if (back.length > 0) {
       tally.outcomes["ms until it answers again, median"] = Math.round(quantile(back, 0.5));

@@ -1,19 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Evidence } from "../../src/protocol/calibration.js";
+import { EVIDENCE } from "../../test/fixtures/evidence.js";
 import { duration, evidenceRows, probability, signed } from "./words.js";
-
-const EVIDENCE: Evidence = {
-  task: "sst2",
-  seed: 42,
-  chosenOn: 80,
-  confirmedOn: 300,
-  baseline: 0.66,
-  calibrated: 0.681,
-  difference: 0.021,
-  interval: [0.004, 0.038],
-  p: 0.01,
-};
 
 test("signs are signs, and nothing has none", () => {
   assert.equal(signed(0), "0");
