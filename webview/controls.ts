@@ -1,12 +1,13 @@
 /**
- * The only file that knows @vscode/webview-ui-toolkit (archived upstream since January 2025). To move to another set of controls, change this
- * file: the views use the makers below and never a tag name of the toolkit's.
+ * The only file that knows @vscode/webview-ui-toolkit (archived upstream since January 2025) and @vscode-elements/elements, its successor, which
+ * serves what the toolkit has broken: its checkbox says "change" when a view sets it, too. To move more controls, change this file: the views use
+ * the makers below and never a tag name. Both sets define `vscode-checkbox` and others; only one of the two is registered for each.
  */
+import "@vscode-elements/elements/dist/vscode-checkbox/index.js";
 import {
   provideVSCodeDesignSystem,
   vsCodeBadge,
   vsCodeButton,
-  vsCodeCheckbox,
   vsCodeDivider,
   vsCodeDropdown,
   vsCodeOption,
@@ -19,7 +20,6 @@ import { h } from "./dom.js";
 provideVSCodeDesignSystem().register(
   vsCodeBadge(),
   vsCodeButton(),
-  vsCodeCheckbox(),
   vsCodeDivider(),
   vsCodeDropdown(),
   vsCodeOption(),
@@ -85,22 +85,10 @@ export function setOptions(list: Control, options: readonly { value: string; lab
 }
 
 export function checkbox(label: string, checked: boolean, onChange: (checked: boolean) => void, name?: string): Check {
-  const box = h("vscode-checkbox", { "data-name": name }, label) as Check;
+  const box = h("vscode-checkbox", { "data-name": name, label }) as Check;
   box.checked = checked;
-  box.addEventListener("change", () => {
-    if (!settling.has(box)) onChange(box.checked);
-  });
+  box.addEventListener("change", () => onChange(box.checked));
   return box;
-}
-
-/** Boxes that are being set by the view; the toolkit's checkbox says "change" then, too. */
-const settling = new WeakSet<Check>();
-
-/** Sets a checkbox without calling its `onChange`: that is for what the user does. */
-export function setChecked(box: Check, checked: boolean): void {
-  settling.add(box);
-  box.checked = checked;
-  settling.delete(box);
 }
 
 export function textArea(label: string, options: { rows?: number; placeholder?: string; name?: string } = {}): Control {

@@ -43,6 +43,7 @@ const GUARDED: Record<string, (file: string) => boolean> = {
   vscode: (file) => file.startsWith("src/host/") || file.startsWith("test/host/"),
   esbuild: (file) => file.startsWith("scripts/") || file.startsWith("test/"),
   "@vscode/webview-ui-toolkit": (file) => file === "webview/controls.ts",
+  "@vscode-elements/elements": (file) => file === "webview/controls.ts",
 };
 
 interface Import {

@@ -1,7 +1,7 @@
 import { USE_NAMES } from "../../src/core/uses.js";
 import { gain } from "../../src/core/verdict.js";
 import type { CalibrateToHost, HeadSetEntry } from "../../src/protocol/calibrate-panel.js";
-import { button, checkbox, dropdown, setChecked } from "../controls.js";
+import { button, checkbox, dropdown } from "../controls.js";
 import { h, reconcile } from "../dom.js";
 
 type Scope = "workspace" | "user";
@@ -103,7 +103,7 @@ function update(element: HTMLElement, entry: HeadSetEntry, shown: boolean): void
   const offered = standing === "helps" || own !== undefined;
   const toggle = named("switch") as unknown as ReturnType<typeof checkbox>;
   toggle.hidden = !offered;
-  setChecked(toggle, own !== undefined);
+  toggle.checked = own !== undefined;
   toggle.disabled = refused !== null && own === undefined;
   named("anyway").hidden = offered || refused !== null;
   named("try").hidden = refused !== null;
