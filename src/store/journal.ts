@@ -179,3 +179,8 @@ async function putAside(file: string): Promise<void> {
   const { mtime } = await fs.stat(file);
   await fs.rename(file, `${file}.${mtime.toISOString().replaceAll(":", "-")}`);
 }
+
+/** Where a search on a folder keeps its prompts, beside its journal. */
+export function promptsFile(journal: string): string {
+  return `${journal}.prompts.json`;
+}

@@ -10,6 +10,7 @@ import { HeadSetSchema } from "../../src/protocol/calibration.js";
 import type { CalibrateParams, CalibrateProgress, EvaluateParams } from "../../src/protocol/engine.js";
 import { ActError } from "../../src/protocol/errors.js";
 import { DEFAULT_MODEL, modelPath } from "../../src/store/models.js";
+import { temporaryFolder } from "../fixtures/temporary.js";
 
 const client = new EngineClient({ entry: "dist/engine.mjs" });
 let folder: string;
@@ -96,6 +97,31 @@ test("cancelled: rejects at once, and the journal goes on from there", { timeout
   await assert.rejects(asked, (error: unknown) => error instanceof ActError && error.code === "cancelled");
   const before = await client.request("calibrate", { ...search("c.jsonl"), resume: true });
   assert.match(before.verdict, /help/);
+});
+
+test("a search on a folder goes on with its own prompts, although the files were edited meanwhile", { timeout: 300_000 }, async () => {
+  const shop = temporaryFolder("shop");
+  const code = (name: string) =>
+    Array.from(
+      { length: 20 },
+      (_, i) => `export function ${name}${i}(left: number, right: number) {\n  return left * ${i} + right;\n}\n`,
+    ).join("");
+  for (const name of ["cart", "price", "tax", "user"]) await writeFile(path.join(shop, `${name}.ts`), code(name));
+  const params = { ...search("shop.jsonl"), tasks: undefined, workspace: shop, confirm: 8 };
+  const abort = new AbortController();
+  const onProgress = ({ forwardPasses }: CalibrateProgress) => {
+    if (forwardPasses >= 2) abort.abort();
+  };
+  await assert.rejects(client.request("calibrate", params, { signal: abort.signal, onProgress }), { code: "cancelled" });
+  await writeFile(path.join(shop, "cart.ts"), code("basket"));
+  const again = new AbortController();
+  const goesOn = ({ forwardPasses }: CalibrateProgress) => {
+    if (forwardPasses >= 4) again.abort();
+  };
+  const resumed = { ...params, resume: true };
+  await assert.rejects(client.request("calibrate", resumed, { signal: again.signal, onProgress: goesOn }), { code: "cancelled" });
+  await rm(path.join(folder, "shop.jsonl.prompts.json"));
+  await assert.rejects(client.request("calibrate", resumed), /belongs to another value of items/);
 });
 
 test("bad searches are sentences", async () => {

@@ -9,7 +9,7 @@ import type { Turn } from "../queue.js";
 import type { Model } from "../run/model.js";
 import type { ScorerItem } from "./scorer.js";
 import { contentFreeItems, taskItems } from "./task-items.js";
-import { workspaceItems } from "./workspace-items.js";
+import { workspaceSubject } from "./workspace-items.js";
 
 /** What a search is about, ready to evaluate. */
 export interface Subject {
@@ -30,7 +30,7 @@ export interface Subject {
 export async function subjectOf(model: Model, params: CalibrateParams, turn: Turn): Promise<Subject> {
   if ((params.tasks === undefined) === (params.workspace === undefined))
     throw new ActError("usage", "Say what to calibrate for: tasks, or a workspace folder.");
-  if (params.workspace !== undefined) return await workspaceItems(model, params.workspace, params.seed, turn);
+  if (params.workspace !== undefined) return await workspaceSubject(model, params, params.workspace, turn);
   const subject: Subject = {
     name: "",
     tasks: [],

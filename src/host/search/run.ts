@@ -9,6 +9,7 @@ import { DEFAULT_BETA, DEFAULT_THRESHOLD, type Method, MethodSchema } from "../.
 import type { CalibrateParams, CalibrateResult, ModelInfo } from "../../protocol/engine.js";
 import { ActError, toActError } from "../../protocol/errors.js";
 import { writeFileAtomic } from "../../store/atomic.js";
+import { promptsFile } from "../../store/journal.js";
 import { tryLock } from "../../store/lock.mjs";
 import type { Services } from "../services.js";
 
@@ -184,6 +185,8 @@ export class SearchRun implements vscode.Disposable {
   }
 
   private async forget(): Promise<void> {
+    // Pieces of the user's own files: not kept for longer than they are needed.
+    if (this.search) await rm(promptsFile(this.search.journal), { force: true });
     this.search = null;
     await rm(path.join(this.home, "search.json"), { force: true });
   }
