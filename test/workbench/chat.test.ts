@@ -203,7 +203,7 @@ describe("chat", { skip: missing, concurrency: 1 }, () => {
   it("a compared answer leads to the sinks of its prompt", async () => {
     await turn().locator('.answer.chosen [data-name="sinks"]').click();
     // The panel is one of two pages now, before or behind the chat's.
-    const label = (index: number) => driver.frame(index).locator('[data-name="label"]', { hasText: /^Chat prompt.*calibrated/s });
+    const label = (index: number) => driver.frame(index).locator('[data-name="label"]', { hasText: /^Chat prompt.*head set: /s });
     await Promise.any([0, 1].map((index) => label(index).waitFor({ timeout: 60_000 })));
     await Promise.any([0, 1].map((index) => driver.frame(index).locator('[data-name="heads"]').waitFor({ timeout: 60_000 })));
     await driver.screenshot("sinks of a turn");
