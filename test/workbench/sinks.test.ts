@@ -87,7 +87,7 @@ describe("sinks in the workbench", { skip: missing, concurrency: 1 }, () => {
   it("shows the prompt of the last completion", async () => {
     await driver.command("ACT: Show Sinks of the Current Prompt");
     await ready(/Last completion in shapes\.py, line 15/);
-    assert.match(await label(), /calibrated: every fourth$/);
+    assert.match(await label(), /head set: every fourth/);
     assert.match(await textOf(named("tokens")), /area_of_circle/);
     assert.ok((await view().locator('[data-name="next"] tbody tr').count()) >= 5);
     assert.match(await textOf(view().locator(".sinks")), /Attention is not an explanation/);
