@@ -69,7 +69,12 @@ describe("sinks in the workbench", { skip: missing, concurrency: 1 }, () => {
       name: "sinks",
       vsix: await vsix(),
       files: { "shapes.py": CODE },
-      settings: { "act.model.path": modelPath(DEFAULT_MODEL), "act.model.contextSize": 2048, "act.task.headSet": headSet },
+      settings: {
+        "act.model.path": modelPath(DEFAULT_MODEL),
+        "act.model.contextSize": 2048,
+        "act.completions.headSet": headSet,
+        "act.completions.calibration": "anyway",
+      },
     });
     await driver.openFile("shapes.py");
     await driver.toEnd();
