@@ -125,7 +125,11 @@ describe("sinks in the workbench", { skip: missing, concurrency: 1 }, () => {
     const found = new Map(json.sinks.map((sink: { layer: number; head: number }) => [`${sink.layer},${sink.head}`, sink]));
     const near = (one: { layer: number; head: number }) =>
       (command.columnMeans[one.layer][one.head] as number[]).some((mean) => Math.abs(mean - 0.1) < 1e-5);
-    for (const sink of command.sinks) if (!near(sink)) assert.deepEqual(found.get(`${sink.layer},${sink.head}`), sink);
+    // The panel leaves some of them unjudged, those that too few tokens see; calibration counts all.
+    const above = ({ exempt, positions, unjudged = [] }: { exempt: number | null; positions: number[]; unjudged?: number[] }) =>
+      [...(exempt === null ? [] : [exempt]), ...positions, ...unjudged].sort((one, other) => one - other);
+    for (const sink of command.sinks)
+      if (!near(sink)) assert.deepEqual(above(found.get(`${sink.layer},${sink.head}`) as never), above(sink));
     assert.ok(command.sinks.length > 0);
   });
 
